@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untype
 from numpy.typing import NDArray
 
 from g2face_model.alignment import Matrix, compose, invert, scale_of, square_matrix, transform, warp
+from g2face_model.errors import WeightsError
 from g2face_model.types import Box, FaceMesh, Floats, Image, Landmarks
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _INNER_LIP = (78, 82, 13, 312, 308, 317, 14, 87)  # the same way round
 _SIXTY_EIGHT = np.array(_JAW + _BROWS + _NOSE + _LEFT_EYE + _RIGHT_EYE + _OUTER_LIP + _INNER_LIP)
 _MESH_SIZE, _MESH_MARGIN = 192, 1.5
 _IRIS_SIZE, _IRIS_MARGIN = 64, 2.3
+_FAN_SIZE, _FAN_MARGIN = 448, 2.2  # FAN looks at 2.05 times the box, moved up by an eighth
 # Corners of each eye (picture left to right) and the rim that lends its mean depth to the iris.
 _EYES = (
     ((33, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)),
@@ -109,7 +112,8 @@ class MeshLandmarker:
         return FaceMesh(points=np.concatenate([points, *irises]).astype(np.float32), score=1 / (1 + math.exp(-logit)))
 
     def _iris_points(self, image: Image, points: Surface, eye: int) -> Surface:
-        """(5, 3) px: centre, then four points of the rim. The network knows one eye, so the other is mirrored."""
+        """(5, 3) px: centre, then the rim's nasal, upper, temporal and lower point. The network knows the eye on the
+        left of the picture, so the other is mirrored."""
         corners, rim = _EYES[eye]
         start, end = points[corners[0], :2], points[corners[1], :2]
         across = end - start
@@ -136,7 +140,7 @@ def _box_matrix(box: Box, quarter: int) -> Matrix:
     return square_matrix(centre, side_px, quarter * math.pi / 2, size=_MESH_SIZE)
 
 
-def _mesh_matrix(points: NDArray[np.floating[Any]]) -> Matrix:
+def _mesh_matrix(points: NDArray[np.floating[Any]], *, size: int = _MESH_SIZE, margin: float = _MESH_MARGIN) -> Matrix:
     """The square crop around a mesh, turned so that the outer corners of the eyes are level."""
     planar = points[:468, :2].astype(np.float64)
     across = planar[263] - planar[33]
@@ -144,7 +148,7 @@ def _mesh_matrix(points: NDArray[np.floating[Any]]) -> Matrix:
     level = transform(planar, square_matrix((0, 0), 1, angle, size=1))
     low, high = level.min(axis=0), level.max(axis=0)
     centre = transform([(low + high) / 2], square_matrix((0, 0), 1, -angle, size=1))[0]
-    return square_matrix(centre, max(float((high - low).max()), 1.0) * _MESH_MARGIN, angle, size=_MESH_SIZE)
+    return square_matrix(centre, max(float((high - low).max()), 1.0) * margin, angle, size=size)
 
 
 def _turn(before: Matrix, after: Matrix) -> float:
@@ -164,3 +168,44 @@ class MeshBackend:
 
     def landmarks(self, image: Image, box: Box, mesh: FaceMesh) -> Landmarks:  # noqa: ARG002
         return sixty_eight(mesh)
+
+
+class FanBackend:
+    """The 68 points of FAN (Bulat and Tzimiropoulos, "How far are we from solving the 2D & 3D face alignment
+    problem?", 2017) through the optional package face-alignment.
+
+    The package keeps its weights in the checkpoints folder of torch.hub and downloads them on first use; they are not
+    part of the weight store. Raises `WeightsError` when the package or its weights cannot be had.
+    """
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self._network = _load_fan(device)
+        self._lock = threading.Lock()
+
+    def landmarks(self, image: Image, box: Box, mesh: FaceMesh) -> Landmarks:  # noqa: ARG002
+        """(68, 2) float32 px. FAN was trained on upright faces, so it sees a crop that the mesh has levelled."""
+        matrix = _mesh_matrix(mesh.points, size=_FAN_SIZE, margin=_FAN_MARGIN)
+        level = transform(mesh.points[:468, :2], matrix)
+        rectangle = [*level.min(axis=0).tolist(), *level.max(axis=0).tolist()]
+        pixels = warp(image, matrix, (_FAN_SIZE, _FAN_SIZE), border=cv2.BORDER_REPLICATE)
+        with self._lock:
+            found = self._network.get_landmarks_from_image(pixels, detected_faces=[rectangle])
+        return Landmarks(transform(found[0], invert(matrix)).astype(np.float32))
+
+
+def _load_fan(device: str) -> Any:
+    """The package's 2D network without its detector and without compilation, which would call for a C++ compiler."""
+    try:
+        import face_alignment  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        raise WeightsError('landmarks "fan": face-alignment is not installed; add the extra "fan"') from None
+    try:
+        return face_alignment.FaceAlignment(
+            face_alignment.LandmarksType.TWO_D, device=device, face_detector="folder", compile=False
+        )
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        # URLError is an OSError; a truncated or foreign file fails in torch.load or load_state_dict.
+        raise WeightsError(
+            'landmarks "fan": the weights of face-alignment could be neither loaded nor downloaded; put '
+            '2DFAN4-11f355bf06.pth.tar into the checkpoints folder of torch.hub, or choose landmarks "mesh"'
+        ) from None
