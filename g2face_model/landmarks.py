@@ -203,8 +203,8 @@ def _load_fan(device: str) -> Any:
         return face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D, device=device, face_detector="folder", compile=False
         )
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-        # URLError is an OSError; a truncated or foreign file fails in torch.load or load_state_dict.
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError):
+        # URLError is an OSError; a truncated or foreign file fails in many ways inside torch.load and load_state_dict.
         raise WeightsError(
             'landmarks "fan": the weights of face-alignment could be neither loaded nor downloaded; put '
             '2DFAN4-11f355bf06.pth.tar into the checkpoints folder of torch.hub, or choose landmarks "mesh"'
