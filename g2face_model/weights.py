@@ -234,6 +234,18 @@ class WeightStore:
             partial.unlink()
 
 
+def save_trained(
+    name: str, tensors: Mapping[str, torch.Tensor], *, metadata: Mapping[str, str], folder: Path = TRAINED
+) -> None:
+    """Put weights trained here where `WeightStore` serves them from, and record their digest beside them."""
+    from safetensors.torch import save
+
+    data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, metadata=dict(metadata))
+    _write(folder / f"{name}.safetensors", data)
+    digests = {**_read_json(folder / "digests.json"), name: hashlib.sha256(data).hexdigest()}
+    _write(folder / "digests.json", (json.dumps(digests, indent=1, sort_keys=True) + "\n").encode())
+
+
 def _default_directory() -> Path:
     from platformdirs import user_cache_path
 
