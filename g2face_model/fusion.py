@@ -1,0 +1,162 @@
+"""Bring a generated face into the original's place: same landmarks, same light, same sharpness, under a soft mask.
+
+All arrays are crops of one size S; colours are float32 RGB in 0..1, masks and weights (S, S) float32 in 0..1.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import LinearNDInterpolator
+
+from g2face_model.types import FaceMesh, Floats
+
+_OVAL = (  # the mesh's outline, clockwise from the forehead
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+_EYES = (((159, 145), (33, 133), slice(468, 473)), ((386, 374), (362, 263), slice(473, 478)))  # lids, corners, iris
+_MIN_OPENING = 0.12  # lid distance over eye width under which an iris position means nothing
+_GRID_PX = 4  # the deformation is piecewise linear and smooth enough to be sampled this coarsely
+_LIGHT_SIGMA = 0.12  # of the face's width: finer structure belongs to the new face, coarser is light and skin tone
+_MAX_LOG_GAIN = 1.2
+_DARKEST = 0.02  # added before taking logarithms, so that black pixels do not dominate
+
+
+def deform(generated: Floats, source: FaceMesh, target: FaceMesh, *, size: int) -> Floats:
+    """Move every landmark of the generated face (G, G, 3) to where the original has it: -> (size, size, 3).
+
+    `source` is in px of `generated`, `target` in px of the result. Piecewise linear between landmarks, towards the
+    borders the plain scaling between the two crops.
+    """
+    ratio = generated.shape[0] / size
+    kept = _reliable(source) & _reliable(target)
+    ends = np.linspace(-0.1, 1.1, 5) * size
+    border = np.array([(x, y) for x in ends for y in ends if min(x, y) < 0 or max(x, y) > size])
+    points = np.concatenate([target.points[kept, :2], border])
+    values = np.concatenate([source.points[kept, :2], (border + 0.5) * ratio - 0.5])
+    cells = max(size // _GRID_PX, 2)
+    centres = (np.arange(cells) + 0.5) * (size / cells) - 0.5
+    coarse = LinearNDInterpolator(points, values)(*np.meshgrid(centres, centres)).astype(np.float32)
+    where = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
+    if ratio > 1.3:  # sampling would skip pixels
+        generated = cv2.GaussianBlur(generated, (0, 0), 0.4 * ratio)
+    return cv2.remap(generated, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload, no-any-return]
+
+
+def _reliable(mesh: FaceMesh) -> NDArray[np.bool_]:
+    """(478,) which points to trust: all but the irises of closed eyes and irises that left their eye."""
+    trust = np.ones(len(mesh.points), bool)
+    for lids, corners, iris in _EYES:
+        upper, lower = mesh.points[list(lids), :2]
+        inner, outer = mesh.points[list(corners), :2]
+        width = float(np.linalg.norm(inner - outer))
+        centre = mesh.points[iris, :2][0]
+        strayed = np.linalg.norm(centre - (inner + outer) / 2) > 0.45 * width
+        trust[iris] = np.linalg.norm(upper - lower) > _MIN_OPENING * width and not strayed
+    return trust
+
+
+def face_width(mesh: FaceMesh) -> float:
+    """Side in px of a square with the area of the mesh's outline: a scale that turns little with the head."""
+    return float(np.sqrt(cv2.contourArea(mesh.points[list(_OVAL), :2])))
+
+
+def outline_mask(mesh: FaceMesh, size: int, *, forehead: float = 0.0) -> Floats:
+    """1 inside the mesh's outline, 0 outside; `forehead` lifts the brow-to-top part by this share of its height."""
+    outline = mesh.points[list(_OVAL), :2].astype(np.float64)
+    middle, top = mesh.points[168, :2].astype(np.float64), mesh.points[10, :2].astype(np.float64)
+    up = (top - middle) / np.linalg.norm(top - middle)
+    height = np.maximum((outline - middle) @ up, 0.0)
+    outline = outline + np.outer(height * forehead, up)
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
+    return mask.astype(np.float32) / 255
+
+
+def _blur(values: Floats, sigma: float) -> Floats:
+    """Gaussian blur; wide ones are done at reduced size, where they cost nothing and lose nothing."""
+    factor = max(1, int(sigma / 4))
+    if factor == 1:
+        return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+    height, width = values.shape[:2]
+    small = cv2.resize(values, (max(width // factor, 1), max(height // factor, 1)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _local_mean(values: Floats, weight: Floats, sigma: float) -> Floats:
+    """Gaussian mean of (S, S, 3) values over the pixels that `weight` admits (normalised convolution)."""
+    total = _blur(weight, sigma)[..., None]
+    return _blur(values * weight[..., None], sigma) / np.maximum(total, 1e-4)
+
+
+def relight(generated: Floats, original: Floats, weight: Floats, *, width_px: float) -> Floats:
+    """Give the generated face the original's light and skin tone: a low-frequency gain per channel in log space.
+
+    `weight` marks what is face in both. A gain in log space keeps dark skin's contrast, where an added offset makes
+    highlights chalky.
+    """
+    sigma = _LIGHT_SIGMA * width_px
+    wanted = np.log(original + _DARKEST)
+    given = np.log(generated + _DARKEST)
+    gain = _local_mean(wanted - given, weight, sigma)
+    result = np.exp(given + np.clip(gain, -_MAX_LOG_GAIN, _MAX_LOG_GAIN)) - _DARKEST
+    return match_chroma(np.clip(result, 0.0, 1.0).astype(np.float32), original, weight)
+
+
+def match_chroma(generated: Floats, original: Floats, weight: Floats) -> Floats:
+    """Scale the generated face's colour variation to no more than the original's: none in a grey-scale photograph."""
+    spread_original, spread_generated = _chroma_spread(original, weight), _chroma_spread(generated, weight)
+    factor = min(1.0, 1.2 * spread_original / max(spread_generated, 1e-6))
+    if factor > 0.95:
+        return generated
+    luma = generated @ _LUMA
+    chroma = generated - luma[..., None]
+    mean = (chroma * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
+    return np.clip(luma[..., None] + mean + (chroma - mean) * np.float32(factor), 0, 1).astype(np.float32)
+
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def _chroma_spread(colours: Floats, weight: Floats) -> float:
+    chroma = colours - (colours @ _LUMA)[..., None]
+    total = max(float(weight.sum()), 1e-6)
+    mean = (chroma * weight[..., None]).sum((0, 1)) / total
+    return float(np.sqrt((((chroma - mean) ** 2).sum(-1) * weight).sum() / total))
+
+
+def soften(generated: Floats, original: Floats, weight: Floats) -> Floats:
+    """Blur the generated face until it is no sharper than the original: photographs are rarely in perfect focus."""
+    wanted = _detail(original, weight)
+    for sigma in (0.0, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8):
+        result = cv2.GaussianBlur(generated, (0, 0), sigma) if sigma else generated
+        if _detail(result, weight) <= 1.1 * wanted:
+            break
+    return result  # type: ignore[return-value]
+
+
+def _detail(colours: Floats, weight: Floats) -> float:
+    """Root mean square of the finest structure of the brightness, relative to its mean."""
+    luma = colours @ _LUMA
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), 1.0)
+    total = max(float(weight.sum()), 1e-6)
+    return float(np.sqrt((fine**2 * weight).sum() / total) / ((luma * weight).sum() / total + _DARKEST))
+
+
+def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, width_px: float) -> Floats:
+    """Soft mask of what is replaced: face in the original, face in the generated, inside the outline.
+
+    The edge falls off inwards only, so that nothing outside these three is touched.
+    """
+    inside = np.minimum(np.minimum(replaceable, pasteable), outline)
+    feather = max(1.0, 0.02 * width_px)
+    eroded = cv2.erode((inside > 0.5).astype(np.float32), _disc(feather))
+    return np.minimum(_blur(eroded, feather), np.clip(inside * 1.25, 0, 1))
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))  # type: ignore[return-value]
