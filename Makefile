@@ -1,0 +1,59 @@
+# Each target makes what it needs: a virtual environment with the pinned packages, then the pretrained weights.
+# Both are kept, so a second run starts at once. PYTHON picks the interpreter (3.11 or newer) that .venv is made with.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+INSTALLED := .venv/.stamp-installed
+MODEL := $(RUN) -m g2face_model
+
+.PHONY: help install weights demo test lint format bench figures clean
+
+help:
+	@echo "make demo     anonymize two sample photographs and restore them, into demo-out/"
+	@echo "make test     linters, types, import contracts and all tests"
+	@echo "make bench    speed and memory per face"
+	@echo "make figures  the pictures and tables of the documentation"
+	@echo "make weights  fetch and check the pretrained weights"
+	@echo "make lint | format | install | clean"
+
+# Where pip has a CPU build of torch to offer it is taken; elsewhere on Linux the pinned torch carries CUDA as well.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@test -x $(RUN) || $(PYTHON) -m venv .venv
+	@echo "installing the pinned packages (about a minute, once)"
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+install: $(INSTALLED)
+
+weights: install
+	@$(MODEL) weights pull
+
+demo: weights
+	@mkdir -p demo-out
+	@$(RUN) -c 'import matplotlib.cbook as m, skimage.data as s; \
+	    print(m.get_sample_data("grace_hopper.jpg", asfileobj=False)); print(s.data_dir + "/astronaut.png")' \
+	    | xargs $(MODEL) anonymize --out demo-out/anonymized --key-file demo-out/key --new-key --sheet
+	@$(MODEL) restore demo-out/anonymized --key-file demo-out/key --out demo-out/restored
+
+lint: install
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy --no-error-summary
+	@.venv/bin/lint-imports > .stamp-imports || { cat .stamp-imports; exit 1; }
+
+format: install
+	@.venv/bin/ruff check --quiet --fix .
+	@.venv/bin/ruff format --quiet .
+
+test: lint weights
+	@$(RUN) -m pytest -q
+
+bench: weights
+	@$(MODEL) bench
+
+figures: weights
+	@$(MODEL) bench --figures docs/figures
+
+clean:
+	rm -rf .venv demo-out build .stamp-* .*_cache
