@@ -25,6 +25,8 @@ from g2face_model.errors import RecoveryError
 from g2face_model.recovery import RecoveryPayload, image_sha256
 from g2face_model.types import Image
 
+SUFFIX = ".g2face"
+"""A payload file lies beside its picture and adds this to the picture's name."""
 KEY_BYTES = 32
 SEED_BYTES = 32
 

@@ -1,0 +1,34 @@
+"""What the commands say: JSON lines for programs on stdout, sentences for people on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from tqdm import tqdm
+
+Line = dict[str, object]
+
+
+def emit(line: Line) -> Line:
+    """Print the line on stdout and, when it is bad news, in words on stderr. A reader who went away is not an error."""
+    try:
+        tqdm.write(json.dumps(line, allow_nan=False), file=sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if "error" in line:
+        say(f"{line['name']}: {line['error']}")
+    return line
+
+
+def say(message: str) -> None:
+    """One line on stderr, above the progress bar if there is one."""
+    tqdm.write(message, file=sys.stderr)
+
+
+def usage(message: str) -> int:
+    """Say what is wrong with the arguments; the exit status for it."""
+    say(f"g2face_model: {message}")
+    return 2
