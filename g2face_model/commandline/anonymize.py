@@ -79,16 +79,23 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return usage(f"--out cannot be made: {error.strerror}")
-    batch = Batch(_build(args), key, args.out, format=args.format, refuse=args.on_failure == "refuse")
+    batch = Batch(
+        build(args.device, on_failure=args.on_failure),
+        key,
+        args.out,
+        format=args.format,
+        refuse=args.on_failure == "refuse",
+    )
     return batch.run(found, sheet=args.sheet)
 
 
-def _build(args: argparse.Namespace) -> Anonymizes:
+def build(device: str, *, on_failure: str = "cover") -> Anonymizes:
+    """The engine. Raises `WeightsError` when its weights are not there."""
     # Here and not above: --help and bad usage should not wait for torch.
     from g2face_model.build import build_anonymizer
     from g2face_model.config import ModelConfig
 
-    return build_anonymizer(ModelConfig(device=args.device, on_failure=args.on_failure))
+    return build_anonymizer(ModelConfig(device=device, on_failure=on_failure))
 
 
 def _key(path: Path | None, *, new: bool) -> payload_file.Key | None:
@@ -127,7 +134,7 @@ class Batch:
                 lines.append(emit(self.attempt(photo, outbox)))
                 progress.update()
         if sheet:
-            lines.append(self._write_sheet(outbox))
+            lines.append(self.write_sheet(outbox))
         say(_summary(lines, found.passed_over))
         return 1 if any(line["status"] in ("failed", "refused") for line in lines) else 0
 
@@ -194,7 +201,8 @@ class Batch:
             raise RecoveryError("the original does not come back from its payloads")
         return sealed
 
-    def _write_sheet(self, outbox: Outbox) -> Line:
+    def write_sheet(self, outbox: Outbox) -> Line:
+        """Draw the faces of all pictures so far into `SHEET_NAME`; a line with the status, never an exception."""
         try:
             outbox.claim(SHEET_NAME)
             outbox.write(SHEET_NAME, images.encode(self.sheet.draw(), "png"), mode=0o600)
