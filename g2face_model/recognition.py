@@ -28,7 +28,7 @@ from g2face_model.types import FaceMesh, Floats, Image
 if TYPE_CHECKING:
     from g2face_model.weights import WeightStore
 
-Align = Callable[[FaceMesh, int], Matrix]
+Align = Callable[[FaceMesh, int], Matrix]  # mesh, size of the crop in px -> photograph px to crop px
 Template = NDArray[np.float64]  # (K, 2), positions in a crop of side 1
 
 
@@ -131,7 +131,7 @@ class _Pretrained:
     threshold_far_1: float
 
 
-def _caffe(faces: Tensor) -> Tensor:
+def caffe_levels(faces: Tensor) -> Tensor:
     """BGR in 0..255 less the channel means of ImageNet, as Caffe's models are fed."""
     mean = torch.tensor([103.939, 116.779, 123.68], dtype=faces.dtype, device=faces.device)
     return faces.flip(1) * 255.0 - mean.reshape(1, 3, 1, 1)
@@ -144,7 +144,7 @@ def _levels(faces: Tensor) -> Tensor:
 
 _PRETRAINED: dict[str, _Pretrained] = {
     "dlib": _Pretrained("dlib", 150, align_dlib, _levels, threshold=0.928, threshold_far_1=0.909),
-    "faceres": _Pretrained("hse", 224, align_square, _caffe, threshold=0.639, threshold_far_1=0.573),
+    "faceres": _Pretrained("hse", 224, align_square, caffe_levels, threshold=0.639, threshold_far_1=0.573),
     "mobileface": _Pretrained("mobileface", 112, align_arcface, _levels, threshold=0.485, threshold_far_1=0.377),
 }
 RECOGNISERS = tuple(_PRETRAINED)
@@ -170,14 +170,14 @@ class TorchRecogniser:
         return warp(image, self.matrix(mesh), (self.size, self.size))
 
     def embed(self, image: Image, mesh: FaceMesh) -> Floats:
-        return self.embed_many([self.crop(image, mesh)])[0]
+        vector: Floats = self.embed_many([self.crop(image, mesh)])[0]
+        return vector
 
     def embed_many(self, crops: Sequence[Image]) -> Floats:
         """Crops as `crop` makes them -> (N, D) float32 unit vectors."""
         with torch.inference_mode():
             faces = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)  # channels last already
-            vectors: Floats = self.embed_crops(faces.to(torch.float32) / 255.0).numpy()
-        return vectors
+            return np.asarray(self.embed_crops(faces.to(torch.float32) / 255.0).numpy(), np.float32)
 
     def embed_crops(self, faces: Tensor) -> Tensor:
         """Differentiable: (N, 3, size, size) RGB in 0..1 -> (N, D) unit vectors."""
@@ -248,7 +248,8 @@ class OnnxRecogniser:
         return warp(image, align_arcface(mesh, self.size, template=self._template), (self.size, self.size))
 
     def embed(self, image: Image, mesh: FaceMesh) -> Floats:
-        return self.embed_many([self.crop(image, mesh)])[0]
+        vector: Floats = self.embed_many([self.crop(image, mesh)])[0]
+        return vector
 
     def embed_many(self, crops: Sequence[Image]) -> Floats:
         """Crops as `crop` makes them -> (N, D) float32 unit vectors."""
