@@ -240,7 +240,8 @@ def _union(faces: Sequence[AnonymizedFace], shape: tuple[int, ...]) -> Mask:
 
 
 def _equal_outside(original: Image, published: Image, covered: Mask) -> bool:
-    return not ((original != published).any(axis=2) & ~covered).any()
+    red, green, blue = np.moveaxis(original != published, 2, 0)  # any(axis=2) takes four times as long
+    return not ((red | green | blue) & ~covered).any()
 
 
 def _window(rectangle: Rectangle) -> tuple[slice, slice]:
