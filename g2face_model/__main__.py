@@ -1,6 +1,6 @@
 """python -m g2face_model: assembles the subcommands and turns what they raise into one line and an exit status.
 
-Status 0: done; 1: the command's own "no" (a check failed); 2: bad usage or a ModelError; 130: interrupted.
+Status 0: done; 1: the command's own "no" (a check or a picture failed); 2: bad usage or a ModelError; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from g2face_model.commandline import weights
+from g2face_model.commandline import anonymize, demo, restore, weights
 from g2face_model.errors import ModelError
 
-_COMMANDS = (weights,)
+_COMMANDS = (anonymize, restore, demo, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
