@@ -30,11 +30,7 @@ weights: install
 	@$(MODEL) weights pull
 
 demo: weights
-	@mkdir -p demo-out
-	@$(RUN) -c 'import matplotlib.cbook as m, skimage.data as s; \
-	    print(m.get_sample_data("grace_hopper.jpg", asfileobj=False)); print(s.data_dir + "/astronaut.png")' \
-	    | xargs $(MODEL) anonymize --out demo-out/anonymized --key-file demo-out/key --new-key --sheet
-	@$(MODEL) restore demo-out/anonymized --key-file demo-out/key --out demo-out/restored
+	@$(MODEL) demo --out demo-out
 
 lint: install
 	@.venv/bin/ruff check --quiet .

@@ -108,10 +108,19 @@ _HUMAN_MODELS = Source(
     megabytes=145,
     licence="MIT",
 )
+_FACE_API = Source(
+    archive="tarball",
+    package="@vladmandic/face-api",
+    version="1.7.15",
+    sha256="0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+    megabytes=13,
+    licence="MIT",
+)
 
 _OPENVINO = "g2face_model.importers.openvino:import_generator"
 _DLIB = "g2face_model.importers.dlib:import_dlib"
 _TFJS = "g2face_model.importers.tfjs"
+_FACEAPI = "g2face_model.importers.faceapi:import_face_expression"
 
 
 def _mediapipe(name: str, role: str, path: str, sha256: str) -> Part:
@@ -189,6 +198,22 @@ _ALL = (
                 "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559",
             ),
         ),
+    ),
+    Part(
+        "face_expression",
+        "expression, 7 classes",
+        _FACE_API,
+        (
+            Member(
+                "package/model/face_expression_model-weights_manifest.json",
+                "5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8",
+            ),
+            Member(
+                "package/model/face_expression_model.bin",
+                "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
+            ),
+        ),
+        importer=_FACEAPI,
     ),
     Part(
         "dlib",
