@@ -6,7 +6,6 @@ import argparse
 import logging
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from g2face_model import images, payload_file, recovery
-from g2face_model.commandline.console import Line, emit, say, usage
+from g2face_model.commandline.console import Line, emit, progress_bar, say, usage
 from g2face_model.commandline.photos import Findings, Outbox, Photo, find
 from g2face_model.contact_sheet import ContactSheet
 from g2face_model.errors import ModelError, RecoveryError, VerificationError
@@ -127,7 +125,7 @@ class Batch:
     def run(self, found: Findings, *, sheet: bool) -> int:
         outbox = Outbox(self.out, [photo.path for photo in found.photos])
         lines: list[Line] = []
-        with tqdm(total=len(found.photos), unit="photo", file=sys.stderr) as progress:
+        with progress_bar(len(found.photos)) as progress:
             for name, reason in found.troubles:
                 lines.append(emit({"name": name, "status": "failed", "error": reason}))
             for photo in found.photos:
@@ -254,6 +252,6 @@ def _summary(lines: list[Line], passed_over: int) -> str:
     statuses = [str(line["status"]) for line in lines if "name" in line]
     counts = [f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)]
     if passed_over:
-        counts.append(f"{passed_over} other files passed over")
+        counts.append(f"other files passed over: {passed_over}")
     without = "; look at those without a face before you hand them out" if "no face" in statuses else ""
     return ", ".join(counts) + without
