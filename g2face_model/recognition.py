@@ -144,8 +144,8 @@ def _levels(faces: Tensor) -> Tensor:
 
 _PRETRAINED: dict[str, _Pretrained] = {
     "dlib": _Pretrained("dlib", 150, align_dlib, _levels, threshold=0.928, threshold_far_1=0.909),
-    "faceres": _Pretrained("hse", 224, align_square, caffe_levels, threshold=0.639, threshold_far_1=0.573),
-    "mobileface": _Pretrained("mobileface", 112, align_arcface, _levels, threshold=0.485, threshold_far_1=0.377),
+    "faceres": _Pretrained("hse", 224, align_square, caffe_levels, threshold=0.637, threshold_far_1=0.572),
+    "mobileface": _Pretrained("mobileface", 112, align_arcface, _levels, threshold=0.487, threshold_far_1=0.381),
 }
 RECOGNISERS = tuple(_PRETRAINED)
 
