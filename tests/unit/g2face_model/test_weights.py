@@ -2,75 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from package_shelf import build_wheel
+from package_shelf import IMPORTER, Shelf
 
 from g2face_model.errors import WeightsError
-from g2face_model.sources import PARTS, Member, Part
+from g2face_model.sources import PARTS, Member
 from g2face_model.weights import TRAINED, State, WeightStore, save_trained
-
-NET = np.arange(6, dtype="<f4").tobytes()
-IMPORTER = """
-import os, time, numpy
-def convert(members):
-    with open(os.environ["CONVERSIONS"], "a") as log:
-        log.write("converted\\n")
-    time.sleep(float(os.environ.get("PAUSE", "0")))
-    if "DIE" in os.environ:
-        os.kill(os.getpid(), 9)
-    return {"weight": numpy.frombuffer(members["net.bin"], "<f4").reshape(2, 3)}, {"graph": "{}"}
-"""
-
-
-def member(path: str, data: bytes) -> Member:
-    return Member(path, hashlib.sha256(data).hexdigest())
-
-
-class Shelf:
-    """One local wheel with two parts: "plain.bin", kept as it is, and "net", converted by a module on the path."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cache = folder / "cache"
-        self.log = folder / "conversions"
-        self.module = folder / "shelf_importer.py"
-        self.module.write_text(IMPORTER)
-        source = build_wheel(folder, "parcel", {"d/plain.bin": b"plain", "d/net.bin": NET})
-        plain = Part("plain.bin", "a file", source, (member("d/plain.bin", b"plain"),))
-        net = Part("net", "tensors", source, (member("d/net.bin", NET),), importer="shelf_importer:convert")
-        self.parts = {"plain.bin": plain, "net": net}
-
-    def store(self, **changed: Part) -> WeightStore:
-        return WeightStore(self.cache, parts={**self.parts, **changed}, trained=self.folder / "trained")
-
-    def pulled(self) -> WeightStore:
-        store = self.store()
-        store.pull()
-        return store
-
-    def plain_path(self) -> Path:
-        return next(self.cache.rglob("plain.bin"))
-
-    def conversions(self) -> int:
-        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
-
-    def start_pull(self, **environment: str) -> subprocess.Popen[bytes]:
-        """The same pull in a process of its own."""
-        code = "import sys, test_weights as t, pathlib; t.Shelf(pathlib.Path(sys.argv[1])).store().pull()"
-        root = Path(__file__).parents[3]
-        path = os.pathsep.join(map(str, [Path(__file__).parent, self.folder, root, root / "tests"]))
-        environment = {**os.environ, "PYTHONPATH": path, **environment}
-        return subprocess.Popen([sys.executable, "-c", code, str(self.folder)], env=environment)
 
 
 @pytest.fixture
@@ -80,7 +23,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     monkeypatch.setenv("CONVERSIONS", str(tmp_path / "conversions"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "shelf_importer", raising=False)
-    return Shelf(tmp_path)
+    return Shelf(tmp_path).stock()
 
 
 def test_pull_makes_both_kinds_of_part_ready(shelf: Shelf) -> None:
@@ -255,9 +198,9 @@ def test_saving_trained_weights_keeps_the_other_digests(shelf: Shelf) -> None:
 
 def test_what_ships_with_the_package_is_what_its_digests_say() -> None:
     shipped = {path.stem for path in TRAINED.glob("*.safetensors")}
-    digests = WeightStore()._digests
-    assert shipped == set(digests)
-    assert all(WeightStore().state(name) is State.READY for name in shipped)
+    store = WeightStore()
+    assert shipped == set(store.names) - set(PARTS)
+    assert all(store.state(name) is State.READY for name in shipped)
 
 
 def test_every_pinned_part_is_ready_after_a_pull(store: WeightStore) -> None:
