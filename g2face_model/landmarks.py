@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Surface = NDArray[np.float64]  # points (N, 3) px
 
 # Mesh vertex for each of the 68 iBUG points, in iBUG order; left and right as seen in the picture.
-_JAW = (127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356)  # left ear to right ear
+_JAW = (127, 234, 93, 132, 172, 136, 149, 176, 152, 400, 378, 365, 397, 361, 323, 454, 356)  # left ear to right ear
 _BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)  # left to right
 _NOSE = (168, 197, 5, 4, 75, 97, 2, 326, 305)  # down the bridge, then left to right under the tip
 _LEFT_EYE = (33, 160, 158, 133, 153, 144)  # from its left corner over the upper lid
