@@ -107,8 +107,8 @@ def protect(
     """One payload per face, in the faces' order; when `lossy`, the remainder after them.
 
     `published` are the pixels that a reader of the anonymized file decodes, not those that went into the encoder.
-    Raises `RecoveryError` when the images differ in size, when masks leave the image, are empty or overlap, or when,
-    unless `lossy`, a pixel outside all masks differs: then the faces are not all that was changed.
+    Raises `RecoveryError` when the images differ in size, when masks leave the image or overlap, or when, unless
+    `lossy`, a pixel outside all masks differs: then the faces are not all that was changed.
     """
     if original.shape != published.shape or original.ndim != 3 or original.dtype != np.uint8:
         raise RecoveryError("the original and the anonymized image differ in size or kind")
@@ -216,7 +216,9 @@ def _filled(region: Image, mask: Mask) -> Image:
 
 
 def _tight(rectangle: Rectangle, mask: Mask) -> tuple[Rectangle, Mask]:
-    """The smallest rectangle that holds the mask."""
+    """The smallest rectangle that holds the mask; the same one when the mask is empty, as of a face behind another."""
+    if not mask.any():
+        return (int(rectangle[0]), int(rectangle[1]), int(rectangle[2]), int(rectangle[3])), mask
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     inner = (int(rectangle[0]) + left, int(rectangle[1]) + top, right - left, bottom - top)
@@ -230,8 +232,8 @@ def _union(faces: Sequence[AnonymizedFace], shape: tuple[int, ...]) -> Mask:
         raise RecoveryError("the faces are not numbered apart")
     for face in faces:
         _check_geometry((shape[1], shape[0]), face.rectangle)
-        if face.mask.shape != (face.rectangle[3], face.rectangle[2]) or not face.mask.any():
-            raise RecoveryError(f"face {face.index}: the mask is empty or does not fit its rectangle")
+        if face.mask.shape != (face.rectangle[3], face.rectangle[2]):
+            raise RecoveryError(f"face {face.index}: the mask does not fit its rectangle")
         window = _window(face.rectangle)
         if (covered[window] & face.mask).any():
             raise RecoveryError(f"face {face.index}: the mask overlaps another face's")

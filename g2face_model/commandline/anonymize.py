@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         return usage(f"--out cannot be made: {error.strerror}")
     batch = Batch(
-        build(args.device, on_failure=args.on_failure),
+        build(args, on_failure=args.on_failure),
         key,
         args.out,
         format=args.format,
@@ -87,13 +87,13 @@ def run(args: argparse.Namespace) -> int:
     return batch.run(found, sheet=args.sheet)
 
 
-def build(device: str, *, on_failure: str = "cover") -> Anonymizes:
-    """The engine. Raises `WeightsError` when its weights are not there."""
+def build(args: argparse.Namespace, *, on_failure: str) -> Anonymizes:
+    """The engine for the options that the commands share. Raises `WeightsError` when its weights are not there."""
     # Here and not above: --help and bad usage should not wait for torch.
     from g2face_model.build import build_anonymizer
     from g2face_model.config import ModelConfig
 
-    return build_anonymizer(ModelConfig(device=device, on_failure=on_failure))
+    return build_anonymizer(ModelConfig(device=args.device, weights_dir=args.weights_dir, on_failure=on_failure))
 
 
 def _key(path: Path | None, *, new: bool) -> payload_file.Key | None:

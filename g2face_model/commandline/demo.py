@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         return usage(f"the sample photographs come with {error.name}: install the extra called demo")
     except OSError as error:
         return usage(f"the sample photographs cannot be written: {error.strerror}")
-    return show(build(args.device), photos, args.out)
+    return show(build(args, on_failure="cover"), photos, args.out)
 
 
 def show(anonymizer: Anonymizes, photos: Sequence[Photo], out: Path) -> int:

@@ -1,0 +1,108 @@
+"""train people | describe | geometry | mapping | gallery | parser: everything needed to make the trained weights again.
+
+In this order: geometry needs people; parser needs people; describe needs the parser; mapping and gallery need
+descriptions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from g2face_model.weights import WeightStore
+
+_GEOMETRY_SAMPLE = 4000  # meshes are enough for 80 components
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("train", help="make the trained weights again, from generated people alone")
+    stages = parser.add_subparsers(dest="stage", required=True)
+    for name, (_, text) in _STAGES.items():
+        stage = stages.add_parser(name, help=text)
+        stage.add_argument("--people", required=True, type=Path, metavar="FOLDER", help="where the people are kept")
+        stage.add_argument("--threads", type=int, default=2)
+        if name == "people":
+            stage.add_argument("--count", type=int, default=10_000)
+            stage.add_argument("--part", type=int, default=0, help="this process's share, counted from 0 ...")
+            stage.add_argument("--parts", type=int, default=1, help="... of so many")
+        if name == "gallery":
+            stage.add_argument("--size", type=int, default=3000, help="people kept")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+
+    torch.set_num_threads(args.threads)
+    _STAGES[args.stage][0](WeightStore(args.weights_dir), args)
+    return 0
+
+
+def _people(store: WeightStore, args: argparse.Namespace) -> None:
+    from g2face_model.landmarks import MeshLandmarker
+    from g2face_model.networks.generator import Generator
+    from g2face_model.rendering import keep_freed_memory
+    from g2face_model.training.people import make_people
+
+    keep_freed_memory()
+    generator = Generator()
+    generator.load_state_dict(store.tensors("generator"))
+    generator.eval().requires_grad_(False)
+    make_people(generator, MeshLandmarker(store), args.people, count=args.count, part=args.part, parts=args.parts)
+
+
+def _describe(store: WeightStore, args: argparse.Namespace) -> None:
+    from g2face_model.training.description import describe_people
+
+    describe_people(store, args.people)
+
+
+def _geometry(_: WeightStore, args: argparse.Namespace) -> None:
+    import numpy as np
+    import torch
+
+    from g2face_model.geometry import SURFACE, fit_model
+    from g2face_model.training.people import read_people
+    from g2face_model.weights import save_trained
+
+    meshes = np.concatenate([people.meshes[people.scores > 0.99] for people in read_people(args.people)])
+    model = fit_model(meshes[:_GEOMETRY_SAMPLE, :SURFACE].astype(np.float64))
+    arrays = {"mean": model.mean, "components": model.components, "spreads": model.spreads}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).float() for name, array in arrays.items()}
+    save_trained("geometry", tensors, metadata={"people": str(min(len(meshes), _GEOMETRY_SAMPLE))})
+
+
+def _mapping(store: WeightStore, args: argparse.Namespace) -> None:
+    from g2face_model.geometry import GeometryModel
+    from g2face_model.training import mapping
+    from g2face_model.weights import save_trained
+
+    prepared = mapping.prepare(args.people, GeometryModel.load(store))
+    tensors, metadata, figures = mapping.train(prepared, config=mapping.MappingConfig())
+    json.dump({"people": len(prepared.corpus), **figures}, sys.stdout)
+    print()
+    save_trained("mapping", {name: tensor.half() for name, tensor in tensors.items()}, metadata=metadata)
+
+
+def _gallery(store: WeightStore, args: argparse.Namespace) -> None:
+    from g2face_model.geometry import GeometryModel
+    from g2face_model.training.gallery import make_gallery
+    from g2face_model.weights import save_trained
+
+    statistics = store.tensors("mapping")
+    mean, spread = (statistics[f"latent.{name}"].float().numpy() for name in ("mean", "spread"))
+    tensors = make_gallery(args.people, GeometryModel.load(store), mean=mean, spread=spread, size=args.size)
+    print(f"{len(tensors['latents'])} people")
+    save_trained("gallery", tensors, metadata={})
+
+
+_STAGES: dict[str, tuple[Callable[[WeightStore, argparse.Namespace], None], str]] = {
+    "people": (_people, "generate people: latents, pictures, meshes"),
+    "geometry": (_geometry, "fit the statistical model of meshes"),
+    "describe": (_describe, "measure every person: embeddings, attributes, tones"),
+    "mapping": (_mapping, "train the mapping and its predictors"),
+    "gallery": (_gallery, "choose the people virtual identities are made from"),
+}
