@@ -23,6 +23,7 @@ Points = NDArray[np.float64]
 _LEFT, _RIGHT = [33, 133, 61, 234, 127, 105, 172], [263, 362, 291, 454, 356, 334, 397]
 _FOREHEAD, _CHIN = 10, 152
 
+
 def rigid_fit(source: Points, target: Points) -> tuple[float, Points, Points]:
     """Scale, rotation (3, 3) and translation (3,) that bring source (N, 3) nearest to target (N, 3).
 

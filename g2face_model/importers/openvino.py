@@ -59,7 +59,9 @@ def _mapping(graph: bytes, blob: bytes) -> Arrays:
     """8 x (weight (512, 512), bias (512,)). Each bias is the one long constant that is reshaped before it is added."""
     operations = list(_operations(graph, blob))
     weights = [operation.constants[0] for operation in operations if operation.kind == "MatMul"]
-    biases = [c for operation in operations if operation.kind == "Reshape" for c in operation.constants if c.size == 512]
+    biases = [
+        c for operation in operations if operation.kind == "Reshape" for c in operation.constants if c.size == 512
+    ]
     arrays: Arrays = {}
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         arrays[f"mapping.{layer}.weight"] = weight.astype(np.float32)

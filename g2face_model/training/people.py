@@ -7,6 +7,7 @@ depends on its number alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,11 +128,11 @@ def make_people(
 def _read_shard(path: Path) -> People:
     with np.load(path) as data:
         joined, ends = data["jpg"].tobytes(), data["off"].tolist()
-        pictures = [joined[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        pictures = [joined[a:b] for a, b in itertools.pairwise(ends)]
         return People(data["w1"], data["w2"], data["mesh"], data["score"].astype(np.float32), pictures)
 
 
-def read_people(folder: Path, *, limit: int | None = None) -> Iterator[People]:
-    """The shards of a folder in order, at most `limit` of them."""
-    for path in sorted(folder.glob("[0-9]*.npz"))[:limit]:
+def read_people(folder: Path, *, only: Path | None = None) -> Iterator[People]:
+    """The shards of a folder in order, or only one of them."""
+    for path in [only] if only else sorted(folder.glob("[0-9][0-9][0-9][0-9].npz")):
         yield _read_shard(path)

@@ -1,0 +1,183 @@
+"""Anonymizer.anonymize(image, seeds) -> AnonymizedImage: the one orchestration of the engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from g2face_model import alignment, compositing, fusion
+from g2face_model.attributes import AttributeEstimator
+from g2face_model.compositing import Patch
+from g2face_model.config import MODEL_VERSION, ModelConfig
+from g2face_model.detection import FaceDetector
+from g2face_model.errors import VerificationError
+from g2face_model.geometry import GeometryModel
+from g2face_model.identity import IdentityModel, Looks, VirtualIdentity, is_colourful, tones
+from g2face_model.landmarks import LandmarkBackend, MeshLandmarker, sixty_eight
+from g2face_model.parsing import FaceParser
+from g2face_model.rendering import Renderer
+from g2face_model.types import (
+    AnonymizedFace,
+    AnonymizedImage,
+    Box,
+    Crop,
+    Face,
+    FaceMesh,
+    Floats,
+    Image,
+    Landmarks,
+    Verdict,
+)
+from g2face_model.verification import Fingerprint, Gate
+
+Seeds = Callable[[int], bytes]
+_MIN_CROP_PX, _MAX_CROP_PX = 128, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The assembled pieces an Anonymizer works with; `build.py` makes them."""
+
+    detector: FaceDetector
+    landmarker: MeshLandmarker
+    landmarks: LandmarkBackend
+    geometry: GeometryModel
+    attributes: AttributeEstimator
+    identities: IdentityModel
+    renderer: Renderer
+    parser: FaceParser
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """A face as it was: the face, its colours (S, S, 3) in 0..1, what may be replaced (S, S), and what the gate
+    measured of it."""
+
+    face: Face
+    mesh: FaceMesh  # in px of the crop
+    colours: Floats
+    replaceable: Floats
+    fingerprint: Fingerprint
+
+
+class Anonymizer:
+    """Replaces every face of a photograph. Not for concurrent use; make one per thread."""
+
+    def __init__(self, parts: Parts, config: ModelConfig) -> None:
+        self._parts, self._config = parts, config
+
+    def anonymize(self, image: Image, seeds: Seeds) -> AnonymizedImage:
+        """Give every face of `image` (H, W, 3) the virtual identity that `seeds(index)` (32 bytes) draws.
+
+        Faces are numbered from the largest. A face that fails the gate is covered; with `on_failure` "refuse" the
+        photograph is refused instead, with VerificationError. No face: the image as it is, and no faces.
+        """
+        result = image.copy()
+        taken = np.zeros(image.shape[:2], bool)
+        faces = []
+        for index, box in enumerate(self._parts.detector.detect(image)):
+            patch, verdict, landmarks = self._replace(image, box, index, seed=seeds(index))
+            if self._config.on_failure == "refuse" and not verdict.passed:
+                raise VerificationError(f"face {index}: {', '.join(verdict.reasons)}")
+            patch = patch.without(taken)
+            patch.apply(result)
+            taken[patch.window] |= patch.mask
+            faces.append(AnonymizedFace(index, box, landmarks, patch.rectangle, patch.mask, verdict))
+        return AnonymizedImage(result, tuple(faces), MODEL_VERSION)
+
+    def _replace(self, image: Image, box: Box, index: int, *, seed: bytes) -> tuple[Patch, Verdict, Landmarks]:
+        mesh = self._parts.landmarker.mesh(image, box)
+        face = self._face(image, box, mesh, index=index)
+        reason = self._hopeless(face)
+        if reason is None:
+            original = self._examine(image, face)
+            patch, verdict = self._best_attempt(image, original, seed)
+            if verdict.passed:
+                return patch, verdict, face.landmarks
+        else:
+            verdict = Verdict("covered", reasons=(reason,))
+        noise = np.random.default_rng(int.from_bytes(hashlib.sha256(b"cover" + seed).digest(), "big"))
+        known = mesh if mesh.score >= self._config.gate.min_mesh_score else None
+        return compositing.cover(image, box, known, noise=noise), verdict, face.landmarks
+
+    def _face(self, image: Image, box: Box, mesh: FaceMesh, *, index: int) -> Face:
+        points = sixty_eight(mesh).points
+        size = int(np.clip(round(alignment.crop_size(points)), _MIN_CROP_PX, _MAX_CROP_PX))
+        crop = alignment.extract(image, points, size)
+        landmarks = self._parts.landmarks.landmarks(image, box, mesh)
+        geometry = self._parts.geometry.derive(_moved(mesh, crop))
+        return Face(index, box, landmarks, mesh, crop, geometry)
+
+    def _hopeless(self, face: Face) -> str | None:
+        """Why this face should not even be attempted, or None."""
+        if face.mesh.score < self._config.gate.min_mesh_score:
+            return "no landmarks"
+        if min(face.box.width, face.box.height) < self._config.min_face_px:
+            return "too small"
+        if abs(face.geometry.angles[0]) > self._config.max_yaw_degrees:
+            return "turned too far"
+        return None
+
+    def _examine(self, image: Image, face: Face) -> _Original:
+        colours = face.crop.pixels.astype(np.float32) / np.float32(255)
+        replaceable = self._parts.parser.parse(face.crop.pixels)[..., 0]
+        fingerprint = self._parts.gate.measure(image, face.mesh)
+        return _Original(face, _moved(face.mesh, face.crop), colours, replaceable, fingerprint)
+
+    def _best_attempt(self, image: Image, original: _Original, seed: bytes) -> tuple[Patch, Verdict]:
+        """The first candidate that passes the gate; when none does, the last one with its reasons."""
+        for attempt, identity in enumerate(self._candidates(image, original, seed), 1):
+            patch = self._fuse(image, original, identity)
+            changed = image.copy()
+            patch.apply(changed)
+            verdict = self._parts.gate.judge(original.fingerprint, changed, attempts=attempt)
+            if verdict.passed:
+                break
+        return patch, verdict
+
+    def _candidates(self, image: Image, original: _Original, seed: bytes) -> Iterator[VirtualIdentity]:
+        face = original.face
+        tone = tones(image, face.mesh)
+        looks = Looks(self._parts.attributes.estimate(image, face.mesh), tone, is_colourful(tone))
+        identities = self._parts.identities.choose(
+            seed,
+            looks,
+            condition=face.geometry.condition,
+            embeddings=original.fingerprint.embeddings,
+            count=self._config.candidates,
+        )
+        yield from identities[: self._config.attempts]
+
+    def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> Patch:
+        """Render a person who does not exist, bring them into the original's place, and paste."""
+        size, mesh = original.face.crop.size, original.mesh
+        rendered = self._parts.renderer.render(identity.styles, size=size)
+        source = self._parts.landmarker.refine(rendered, _scaled(mesh, len(rendered) / size))
+        pasteable = self._parts.parser.parse(rendered)[..., :1]
+        layers = np.concatenate([rendered.astype(np.float32) / np.float32(255), pasteable], 2)
+        layers = fusion.deform(layers, source, mesh, size=size)
+        width_px = fusion.face_width(mesh)
+        outline = fusion.outline_mask(mesh, size, forehead=0.25)
+        alpha = fusion.fusion_mask(original.replaceable, layers[..., 3], outline, width_px=width_px)
+        weight = np.minimum(original.replaceable, layers[..., 3]) * fusion.outline_mask(mesh, size)
+        lit = fusion.relight(layers[..., :3], original.colours, weight, width_px=width_px)
+        lit = fusion.soften(lit, original.colours, weight)
+        return compositing.paste(image, lit, alpha, matrix=original.face.crop.matrix)
+
+
+def _moved(mesh: FaceMesh, crop: Crop) -> FaceMesh:
+    """A mesh in px of the photograph -> in px of the crop."""
+    planar = alignment.transform(mesh.points[:, :2], crop.matrix)
+    depth = mesh.points[:, 2:] * alignment.scale_of(crop.matrix)
+    return replace(mesh, points=np.concatenate([planar, depth], 1).astype(np.float32))
+
+
+def _scaled(mesh: FaceMesh, ratio: float) -> FaceMesh:
+    """A mesh in px of one picture -> in px of the same picture at another size."""
+    points = mesh.points * np.float32(ratio)
+    points[:, :2] += np.float32(0.5 * ratio - 0.5)
+    return replace(mesh, points=points)

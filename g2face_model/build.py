@@ -1,0 +1,61 @@
+"""ModelConfig -> Anonymizer: the only place that knows which pieces there are."""
+
+from __future__ import annotations
+
+import torch
+
+from g2face_model.anonymizer import Anonymizer, Parts
+from g2face_model.attributes import AttributeEstimator
+from g2face_model.config import ModelConfig
+from g2face_model.detection import FaceDetector
+from g2face_model.errors import WeightsError
+from g2face_model.expression import ExpressionEstimator
+from g2face_model.geometry import GeometryModel
+from g2face_model.identity import IdentityModel
+from g2face_model.landmarks import FanBackend, LandmarkBackend, MeshBackend, MeshLandmarker
+from g2face_model.parsing import FaceParser
+from g2face_model.recognition import OnnxRecogniser, load_recognisers
+from g2face_model.rendering import Renderer
+from g2face_model.verification import Gate
+from g2face_model.weights import WeightStore
+
+
+def build_anonymizer(config: ModelConfig) -> Anonymizer:
+    """Load everything once. Raises WeightsError when any part is missing: fail closed, before any photograph."""
+    torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    store = WeightStore(config.weights_dir)
+    landmarker = MeshLandmarker(store, threads=config.threads)
+    parts = Parts(
+        detector=FaceDetector(store, threads=config.threads),
+        landmarker=landmarker,
+        landmarks=_landmarks(config, device),
+        geometry=GeometryModel.load(store),
+        attributes=AttributeEstimator(store),
+        identities=IdentityModel.load(store),
+        renderer=Renderer(store, device=device, precision=config.precision),
+        parser=FaceParser(store),
+        gate=_gate(config, store, landmarker),
+    )
+    return Anonymizer(parts, config)
+
+
+def choose_device(wanted: str) -> str:
+    """ "auto" is a GPU when there is one. Raises WeightsError when a GPU is asked for and there is none."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise WeightsError("no CUDA device can be used here; choose device cpu or auto")
+    return wanted
+
+
+def _landmarks(config: ModelConfig, device: str) -> LandmarkBackend:
+    return FanBackend(device=device) if config.landmarks == "fan" else MeshBackend()
+
+
+def _gate(config: ModelConfig, store: WeightStore, landmarker: MeshLandmarker) -> Gate:
+    own = [OnnxRecogniser(spec, threads=config.threads) for spec in config.onnx_recognisers]
+    recognisers = [*load_recognisers(store, config.recognisers), *own]
+    if not recognisers:
+        raise WeightsError("no recogniser is configured: nothing could be shown to be anonymous")
+    return Gate(recognisers, landmarker, ExpressionEstimator(store), config=config.gate)

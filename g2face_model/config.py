@@ -1,0 +1,49 @@
+"""What a user may choose about the engine. Frozen and explicit: nothing below reads the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from g2face_model.recognition import RECOGNISERS, OnnxSpec
+
+MODEL_VERSION = "g2face-1"
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """When an anonymized face may be shown.
+
+    `similarity_margin`: how far every recogniser's similarity to the original must lie below the one that 1 % of
+    pairs of different people exceed; 1 is the step from there to the one that 0.1 % exceed. `max_landmark_nme`: mean distance of the mesh's
+    points over the inter-ocular distance. `max_expression_change`: total variation between the expression
+    probabilities, allowed where the most likely expression changes.
+    """
+
+    similarity_margin: float = 1.0
+    max_landmark_nme: float = 0.03
+    max_expression_change: float = 0.5
+    min_mesh_score: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """`weights_dir`: the cache folder of pulled weights, None for the user's default. `precision`: "auto" renders in
+    bfloat16 where the processor is built for it. `attempts`: candidates rendered per face before it is covered or,
+    with `on_failure` "refuse", the photograph refused. `max_yaw_degrees`: more turned faces are not attempted, because
+    the generator has seen none. `min_face_px`: smaller faces are covered at once."""
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = 2
+    weights_dir: Path | None = None
+    recognisers: tuple[str, ...] = RECOGNISERS
+    onnx_recognisers: tuple[OnnxSpec, ...] = ()
+    landmarks: Literal["mesh", "fan"] = "mesh"
+    on_failure: str = "cover"
+    attempts: int = 4
+    candidates: int = 48
+    max_yaw_degrees: float = 55.0
+    min_face_px: float = 24.0
+    gate: GateConfig = field(default_factory=GateConfig)

@@ -1,0 +1,196 @@
+"""32-byte seed and the original's looks -> a virtual identity: plausible in the original's place, and far from it.
+
+A gallery of generated people is searched at once: those of similar age, sex, ancestry, tone and pose come first, a keyed
+draw decides among the plausible ones, the mapping moves each into the wanted geometry and away from the original, and a
+predictor ranks them by how alike the recognisers would find them. Nothing is rendered here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from g2face_model.attributes import Attributes
+from g2face_model.networks.generator import SLOTS
+from g2face_model.networks.mapping import Mapping, Predictor
+from g2face_model.types import FaceMesh, Floats, Image
+
+if TYPE_CHECKING:
+    from g2face_model.weights import WeightStore
+
+COARSE = 9  # slots 0..8 carry pose, shape, expression and hair; 9..15 colours
+SEED_BYTES = 32
+# Mesh vertices whose colour tells tone, beard and stubble: forehead, cheeks, nose, upper lip, chin, jaw.
+_TONES = (151, 108, 337, 50, 280, 205, 425, 5, 164, 199, 200, 172, 397)
+_TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
+# One unit of implausibility: what a stranger would notice.
+_YEARS, _SEX, _ANCESTRY, _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 9.0, 0.3, 0.5, 10.0, 6.0, 15.0, 1.5
+_DRAW = 0.7  # spread of the keyed draw: how much plausibility is given up for variety
+_LIKENESS = 6.0  # cost of predicted similarity, per unit of cosine of the worst recogniser
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What a virtual identity should resemble. `tones` (13, 3): CIE Lab of fixed places of the face; `colourful`:
+    whether their hue means anything (not in a grey-scale photograph)."""
+
+    attributes: Attributes
+    tones: Floats
+    colourful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualIdentity:
+    """A person who does not exist: number in the gallery and the generator's styles (16, 512) in the wanted geometry."""
+
+    number: int
+    styles: Floats
+
+
+def tones(image: Image, mesh: FaceMesh) -> Floats:
+    """CIE Lab (13, 3) float32 at fixed places of the face; L in 0..100."""
+    points = mesh.points[:, :2]
+    radius = max(1, round(_TONE_RADIUS * float(np.linalg.norm(points[263] - points[33]))))
+    limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
+    centres = np.clip(np.rint(points[list(_TONES)]), 0, limit).astype(int)
+    patches = [image[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] for x, y in centres]
+    medians = np.array([np.median(patch.reshape(-1, 3), axis=0) for patch in patches], np.float32)
+    return np.asarray(cv2.cvtColor(medians[None] / np.float32(255), cv2.COLOR_RGB2LAB)[0], np.float32)
+
+
+def is_colourful(tone: Floats) -> bool:
+    """Whether (13, 3) Lab tones come from a colour photograph."""
+    return float(np.abs(tone[:, 1:]).max()) > 2.0
+
+
+class IdentityCodes:
+    """Embeddings of the recognisers the mapping knows -> one vector: per recogniser the centred embedding's leading
+    components, of unit length; zeros where a recogniser is not used."""
+
+    def __init__(self, bases: MappingOf[str, tuple[Floats, Floats]]) -> None:
+        self.bases = dict(bases)  # name -> mean (D,), components (K, D)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(components) for _, components in self.bases.values())
+
+    def encode(self, embeddings: MappingOf[str, Floats]) -> Floats:
+        """-> (sum of sizes,) float32."""
+        return np.concatenate([self._part(name, embeddings.get(name)) for name in self.bases])
+
+    def _part(self, name: str, embedding: Floats | None) -> Floats:
+        mean, components = self.bases[name]
+        if embedding is None:
+            return np.zeros(len(components), np.float32)
+        part = components @ (embedding - mean)
+        return np.asarray(part / max(float(np.linalg.norm(part)), 1e-9), np.float32)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """N generated people without pixels: latents (standardised, (N, 512)), colours' w (N, 512), conditions (N, 83) and
+    looks: age in years (N,), masculinity (N,), ancestry (N, 5), tones (N, 13, 3)."""
+
+    latents: Floats
+    colours: Floats
+    conditions: Floats
+    ages: Floats
+    masculinity: Floats
+    ancestry: Floats
+    tones: Floats
+
+    def implausibility(self, looks: Looks, condition: Floats) -> Floats:
+        """(N,): squared distance of every person from these looks and this condition (83,), in units that a stranger
+        would notice."""
+        wanted = looks.attributes
+        tone = self.tones - looks.tones
+        cost = ((self.ages - wanted.age_years) / _YEARS) ** 2
+        cost += ((self.masculinity - wanted.masculinity) / _SEX) ** 2
+        cost += (np.abs(self.ancestry - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
+        cost += ((tone[..., 0] / _LIGHTNESS) ** 2).mean(1)
+        if looks.colourful:
+            cost += ((tone[..., 1:] / _HUE) ** 2).sum(2).mean(1)
+        cost += (((self.conditions[:, :3] - condition[:3]) * 30 / _DEGREES) ** 2).sum(1)
+        cost += (((self.conditions[:, 3:23] - condition[3:23]) / _SHAPE) ** 2).mean(1)
+        return np.asarray(cost, np.float32)
+
+
+class IdentityModel:
+    """Chooses virtual identities. The networks and the gallery were trained and made by this project."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        codes: IdentityCodes,
+        mapping: Mapping,
+        predictor: Predictor,
+        *,
+        latent_mean: Floats,
+        latent_spread: Floats,
+    ) -> None:
+        self.gallery, self.codes = gallery, codes
+        self._mapping, self._predictor = mapping, predictor
+        self._mean, self._spread = latent_mean, latent_spread
+
+    @classmethod
+    def load(cls, store: WeightStore) -> IdentityModel:
+        """From the parts "mapping" and "gallery". Raises WeightsError when they are not there."""
+        tensors = {name: tensor.float() for name, tensor in store.tensors("mapping").items()}
+        names = store.metadata("mapping")["recognisers"].split()
+        bases = {
+            name: (tensors[f"codes.{name}.mean"].numpy(), tensors[f"codes.{name}.basis"].numpy()) for name in names
+        }
+        codes = IdentityCodes(bases)
+        mapping, predictor = Mapping(sum(codes.sizes)), Predictor(codes.sizes)
+        for prefix, network in (("mapping.", mapping), ("predictor.", predictor)):
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            network.eval().requires_grad_(False)
+        gallery = Gallery(**{name: tensor.float().numpy() for name, tensor in store.tensors("gallery").items()})
+        mean, spread = tensors["latent.mean"].numpy(), tensors["latent.spread"].numpy()
+        return cls(gallery, codes, mapping, predictor, latent_mean=mean, latent_spread=spread)
+
+    def choose(
+        self, seed: bytes, looks: Looks, *, condition: Floats, embeddings: MappingOf[str, Floats], count: int
+    ) -> list[VirtualIdentity]:
+        """The `count` best identities for a face, best first. The same seed and face give the same list.
+
+        `condition` (83,) is the wanted geometry, `embeddings` the original's, to stay away from.
+        """
+        code = self.codes.encode(embeddings)
+        cost = self.gallery.implausibility(looks, condition) - _DRAW * keyed_gumbel(seed, len(self.gallery.latents))
+        chosen = np.argsort(cost, kind="stable")[:count]
+        latents, likeness = self._move(chosen, condition, code)
+        order = np.argsort(cost[chosen] + _LIKENESS * likeness, kind="stable")
+        return [self._identity(int(chosen[k]), latents[k]) for k in order]
+
+    @torch.inference_mode()
+    def _move(self, chosen: NDArray[np.intp], condition: Floats, code: Floats) -> tuple[Floats, Floats]:
+        """Latents (M, 512) in the wanted geometry and the predicted likeness (M,) of the worst recogniser."""
+        donors = torch.from_numpy(self.gallery.latents[chosen])
+        wanted, away = (torch.from_numpy(v).expand(len(chosen), -1) for v in (condition, code))
+        latents = self._mapping(donors, wanted, away)
+        products = (self._predictor.codes(latents) * away).split(self.codes.sizes, dim=1)
+        likeness = torch.stack([part.sum(1) for part in products], 1).amax(1)
+        return latents.numpy(), likeness.numpy()
+
+    def _identity(self, number: int, latent: Floats) -> VirtualIdentity:
+        coarse = latent * self._spread + self._mean
+        fine = self.gallery.colours[number]
+        styles = np.concatenate([np.tile(coarse, (COARSE, 1)), np.tile(fine, (SLOTS - COARSE, 1))])
+        return VirtualIdentity(number, np.asarray(styles, np.float32))
+
+
+def keyed_gumbel(seed: bytes, count: int) -> Floats:
+    """(count,) standard Gumbel draws that depend on the seed alone: adding them to scores and taking the largest draws
+    from the softmax of the scores (Gumbel-max)."""
+    key = int.from_bytes(hashlib.sha256(b"g2face gallery draw" + seed).digest(), "big")
+    draws: Sequence[float] = np.random.Generator(np.random.Philox(key=key % (1 << 128))).gumbel(size=count)
+    return np.asarray(draws, np.float32)

@@ -1,0 +1,234 @@
+"""Train the mapping: a donor's latent, moved into any wanted geometry and away from any given person.
+
+Two stages, minutes on a CPU. First the predictors learn what a rendering of a latent will measure (geometry's condition,
+identity codes): generated people give exact pairs. Then the mapping learns to move random donors to random targets, with
+the frozen predictors in place of renderings, after G2Face's identity and geometry losses (arXiv 2408.09458, section
+III-D):
+
+  L = |G(w') - g|^2 + keep (1 - cos(I(w'), code of the donor)) + push max(0, cos(I(w'), code to avoid) - margin)
+      + stay |w' - w|^2 (whitened) + outlier max(0, |w'| - 2.5)^2 (whitened)
+
+Two predictors take turns, and inputs are jittered, so that the mapping cannot learn to please one predictor's errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from g2face_model.geometry import GeometryModel
+from g2face_model.identity import IdentityCodes
+from g2face_model.networks.mapping import Mapping, Predictor
+from g2face_model.training.description import read_descriptions
+from g2face_model.types import FaceMesh, Floats
+
+CODE_SIZES = {"dlib": 96, "faceres": 128, "mobileface": 128}
+_POSE_WEIGHT = 4.0  # an error of pose is worse than one of any shape coefficient
+_HELD_OUT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MappingConfig:
+    """Defaults of the committed weights."""
+
+    predictor_epochs: int = 40
+    mapping_epochs: int = 60
+    batch: int = 128
+    learning_rate: float = 1e-3
+    jitter: float = 0.05  # of latents and conditions, in standard deviations
+    keep: float = 0.2
+    push: float = 1.0
+    margin: float = -0.2
+    stay: float = 0.02
+    forgotten: float = 0.15  # how often a recogniser's part of the code is left out
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """N people as the mapping sees them: standardised latents (N, 512), conditions (N, 83), codes (N, K)."""
+
+    latents: Tensor
+    conditions: Tensor
+    codes: Tensor
+
+    def part(self, rows: slice) -> Corpus:
+        return Corpus(self.latents[rows], self.conditions[rows], self.codes[rows])
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+def fit_codes(embeddings: dict[str, Floats]) -> IdentityCodes:
+    """Per recogniser the mean embedding and the leading directions of the centred ones: recogniser -> (N, D) in."""
+    bases = {}
+    for name, size in CODE_SIZES.items():
+        mean = embeddings[name].mean(0)
+        centred = embeddings[name] - mean
+        centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+        directions = np.linalg.eigh(centred.T @ centred)[1].T[::-1]
+        bases[name] = (mean, np.ascontiguousarray(directions[:size], np.float32))
+    return IdentityCodes(bases)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything read from a folder of people, and the statistics that standardise it."""
+
+    corpus: Corpus
+    codes: IdentityCodes
+    latent_mean: Floats
+    latent_spread: Floats
+
+
+def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -> Prepared:
+    """Read people and descriptions, leave out pictures in which no face was found, and standardise."""
+    latents, conditions = [], []
+    embeddings: dict[str, list[Floats]] = {name: [] for name in CODE_SIZES}
+    for people, vectors, _ in read_descriptions(folder):
+        good = np.flatnonzero(people.scores > min_score)
+        latents.append(people.coarse[good])
+        conditions += [geometry.derive(FaceMesh(people.meshes[i], 1.0)).condition for i in good]
+        for name, rows in embeddings.items():
+            rows.append(vectors[name][good])
+    stacked = {name: np.concatenate(rows) for name, rows in embeddings.items()}
+    codes = fit_codes(stacked)
+    encoded = [codes.encode({name: rows[i] for name, rows in stacked.items()}) for i in range(len(conditions))]
+    coarse = np.concatenate(latents)
+    mean, spread = coarse.mean(0), coarse.std(0)
+    corpus = Corpus(
+        *(torch.from_numpy(np.asarray(a, np.float32)) for a in ((coarse - mean) / spread, conditions, encoded))
+    )
+    return Prepared(corpus, codes, mean, spread)
+
+
+def cosines(a: Tensor, b: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """(N, K), (N, K) codes -> (N, recognisers)."""
+    return torch.stack([(x * y).sum(1) for x, y in zip(a.split(sizes, 1), b.split(sizes, 1), strict=True)], 1)
+
+
+def geometry_error(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """Mean square over the condition (N, 83), pose weighted."""
+    weight = torch.ones(predicted.shape[1])
+    weight[:3] = _POSE_WEIGHT
+    return (weight * (predicted - wanted) ** 2).mean()
+
+
+def optimise(
+    network: nn.Module, loss: Callable[[Tensor], Tensor], *, rows: int, epochs: int, config: MappingConfig
+) -> None:
+    """AdamW with one learning-rate cycle over batches of row numbers."""
+    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.02)
+    steps = rows // config.batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=epochs * steps)
+    network.train()
+    for _ in tqdm(range(epochs), desc=type(network).__name__.lower(), unit="epoch"):
+        for batch in torch.randperm(rows)[: steps * config.batch].split(config.batch):
+            value = loss(batch)
+            optimiser.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+    network.eval().requires_grad_(False)
+
+
+def train_predictor(corpus: Corpus, sizes: tuple[int, ...], *, seed: int, config: MappingConfig) -> Predictor:
+    torch.manual_seed(seed)
+    predictor = Predictor(sizes)
+
+    def loss(batch: Tensor) -> Tensor:
+        latents = corpus.latents[batch]
+        condition, codes = predictor(latents + config.jitter * torch.randn_like(latents))
+        likeness = cosines(codes, corpus.codes[batch], sizes)
+        return geometry_error(condition, corpus.conditions[batch]) + (1 - likeness).mean()
+
+    optimise(predictor, loss, rows=len(corpus), epochs=config.predictor_epochs, config=config)
+    return predictor
+
+
+def whitening(latents: Tensor) -> Tensor:
+    """(512, 512): latents times this have about unit covariance; the least varied directions are not blown up."""
+    covariance = torch.cov(latents.T).double()
+    variances, directions = torch.linalg.eigh(covariance)
+    return (directions / variances.clamp_min(0.02).sqrt()).float()
+
+
+def train_mapping(
+    corpus: Corpus, predictors: list[Predictor], sizes: tuple[int, ...], *, config: MappingConfig
+) -> Mapping:
+    torch.manual_seed(config.seed)
+    mapping, white = Mapping(sum(sizes)), whitening(corpus.latents)
+    turn = 0
+
+    def loss(batch: Tensor) -> Tensor:
+        nonlocal turn
+        turn = (turn + 1) % len(predictors)
+        donor, target = corpus.latents[batch], torch.randint(len(corpus), batch.shape)
+        used = (torch.rand(len(batch), len(sizes)) > config.forgotten).float()
+        away = corpus.codes[target] * used.repeat_interleave(torch.tensor(sizes), dim=1)
+        wanted = corpus.conditions[target]
+        wanted = wanted + config.jitter * torch.randn_like(wanted)
+        moved = mapping(donor, wanted, away)
+        condition, codes = predictors[turn](moved + config.jitter * torch.randn_like(moved))
+        kept = (1 - cosines(codes, corpus.codes[batch], sizes)).mean()
+        alike = (F.relu(cosines(codes, corpus.codes[target], sizes) - config.margin) * used).mean()
+        strayed = ((moved - donor) @ white).square().mean()
+        outlying = F.relu((moved @ white).abs() - 2.5).square().mean()
+        return (
+            geometry_error(condition, wanted)
+            + config.keep * kept
+            + config.push * alike
+            + config.stay * strayed
+            + outlying
+        )
+
+    optimise(mapping, loss, rows=len(corpus), epochs=config.mapping_epochs, config=config)
+    return mapping
+
+
+@torch.inference_mode()
+def report(corpus: Corpus, predictor: Predictor, mapping: Mapping, sizes: tuple[int, ...]) -> dict[str, float]:
+    """Figures on people that training has not seen: explained variance of the pose, code cosines, and what the mapping
+    reaches for random pairs by the predictor's measure."""
+    condition, codes = predictor(corpus.latents)
+    residual = ((condition - corpus.conditions) ** 2).sum(0) / (
+        (corpus.conditions - corpus.conditions.mean(0)) ** 2
+    ).sum(0)
+    target = torch.arange(len(corpus)).roll(1)
+    moved = mapping(corpus.latents, corpus.conditions[target], corpus.codes[target])
+    moved_condition, moved_codes = predictor(moved)
+    return {
+        "yaw_r2": float(1 - residual[0]),
+        "pitch_r2": float(1 - residual[1]),
+        "code_cosine": float(cosines(codes, corpus.codes, sizes).mean()),
+        "moved_geometry_error": float(geometry_error(moved_condition, corpus.conditions[target])),
+        "moved_likeness_to_target": float(cosines(moved_codes, corpus.codes[target], sizes).mean()),
+        "moved_likeness_to_donor": float(cosines(moved_codes, corpus.codes, sizes).mean()),
+    }
+
+
+def train(prepared: Prepared, *, config: MappingConfig) -> tuple[dict[str, Tensor], dict[str, str], dict[str, float]]:
+    """-> tensors and metadata of the part "mapping", and the report."""
+    corpus, sizes = prepared.corpus, prepared.codes.sizes
+    learned, held_out = (
+        corpus.part(slice(0, len(corpus) - _HELD_OUT)),
+        corpus.part(slice(len(corpus) - _HELD_OUT, None)),
+    )
+    predictors = [train_predictor(learned, sizes, seed=config.seed + k, config=config) for k in range(2)]
+    mapping = train_mapping(learned, predictors, sizes, config=config)
+    tensors = {f"mapping.{name}": tensor for name, tensor in mapping.state_dict().items()}
+    tensors |= {f"predictor.{name}": tensor for name, tensor in predictors[0].state_dict().items()}
+    tensors["latent.mean"], tensors["latent.spread"] = (
+        torch.from_numpy(a) for a in (prepared.latent_mean, prepared.latent_spread)
+    )
+    for name, (mean, basis) in prepared.codes.bases.items():
+        tensors[f"codes.{name}.mean"], tensors[f"codes.{name}.basis"] = torch.from_numpy(mean), torch.from_numpy(basis)
+    figures = report(held_out, predictors[0], mapping, sizes)
+    return tensors, {"recognisers": " ".join(prepared.codes.bases)}, figures

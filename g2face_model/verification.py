@@ -1,0 +1,100 @@
+"""The gate: every anonymized face is measured again, and one that fails any test does not pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from g2face_model.config import GateConfig
+from g2face_model.expression import EXPRESSIONS, ExpressionEstimator
+from g2face_model.geometry import SURFACE
+from g2face_model.landmarks import MeshLandmarker
+from g2face_model.recognition import Recogniser, similarity
+from g2face_model.types import FaceMesh, Floats, Image, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What must change (an embedding per recogniser) and what must not (mesh and expression) of one face."""
+
+    embeddings: Mapping[str, Floats]
+    mesh: FaceMesh
+    expression: Floats
+
+
+def interocular(mesh: FaceMesh) -> float:
+    """Distance in px between the centres of the eyes."""
+    left, right = mesh.points[[33, 133], :2].mean(0), mesh.points[[362, 263], :2].mean(0)
+    return float(np.linalg.norm(left - right))
+
+
+def landmark_nme(before: FaceMesh, after: FaceMesh) -> float:
+    """Mean distance of the surface points over the inter-ocular distance, both in px of one photograph."""
+    distances = np.linalg.norm(before.points[:SURFACE, :2] - after.points[:SURFACE, :2], axis=1)
+    return float(distances.mean() / max(interocular(before), 1e-6))
+
+
+def expression_agreement(before: Floats, after: Floats) -> float:
+    """1 minus the total variation distance of two probability vectors (7,): 1 is the same, 0 the opposite."""
+    return float(1 - 0.5 * np.abs(before - after).sum())
+
+
+class Gate:
+    """Measures and judges. Holds every configured recogniser: one that is missing fails at loading, never here."""
+
+    def __init__(
+        self,
+        recognisers: Sequence[Recogniser],
+        landmarker: MeshLandmarker,
+        expressions: ExpressionEstimator,
+        *,
+        config: GateConfig,
+    ) -> None:
+        self.recognisers = tuple(recognisers)
+        self._landmarker, self._expressions, self._config = landmarker, expressions, config
+
+    def measure(self, image: Image, mesh: FaceMesh) -> Fingerprint:
+        """Take the fingerprint of the face under `mesh`."""
+        embeddings = {recogniser.name: recogniser.embed(image, mesh) for recogniser in self.recognisers}
+        return Fingerprint(embeddings, mesh, self._expressions.probabilities(image, mesh))
+
+    def judge(self, before: Fingerprint, image: Image, *, attempts: int) -> Verdict:
+        """Look at the changed photograph where the face was, and compare. The landmarker starts from the old mesh."""
+        mesh = self._landmarker.refine(image, before.mesh)
+        after = self.measure(image, mesh)
+        similarities = {
+            name: similarity(embedding, after.embeddings[name]) for name, embedding in before.embeddings.items()
+        }
+        nme = landmark_nme(before.mesh, mesh)
+        agreement = expression_agreement(before.expression, after.expression)
+        reasons = [
+            *self._recognised(similarities),
+            *(["face not found again"] if mesh.score < self._config.min_mesh_score else []),
+            *(["landmarks moved"] if not nme <= self._config.max_landmark_nme else []),
+            *(["expression changed"] if self._changed(before.expression, after.expression, agreement) else []),
+        ]
+        outcome = "covered" if reasons else "anonymized"
+        return Verdict(outcome, similarities, nme, agreement, attempts, tuple(reasons))
+
+    def limit(self, recogniser: Recogniser) -> float:
+        """The similarity that a released face stays below."""
+        step = recogniser.threshold - recogniser.threshold_far_1
+        return recogniser.threshold_far_1 - self._config.similarity_margin * step
+
+    def excess(self, similarities: Mapping[str, float]) -> float:
+        """How far the worst recogniser is above its limit; negative when all are below."""
+        return max(similarities[recogniser.name] - self.limit(recogniser) for recogniser in self.recognisers)
+
+    def _recognised(self, similarities: Mapping[str, float]) -> list[str]:
+        # "not below" and not "above": a similarity that is no number must fail too
+        return [
+            f"recognised by {recogniser.name}"
+            for recogniser in self.recognisers
+            if not similarities[recogniser.name] < self.limit(recogniser)
+        ]
+
+    def _changed(self, before: Floats, after: Floats, agreement: float) -> bool:
+        same = EXPRESSIONS[int(before.argmax())] == EXPRESSIONS[int(after.argmax())]
+        return not same and not agreement >= 1 - self._config.max_expression_change
