@@ -14,7 +14,7 @@ from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityModel
 from g2face_model.landmarks import FanBackend, LandmarkBackend, MeshBackend, MeshLandmarker
 from g2face_model.parsing import FaceParser
-from g2face_model.recognition import OnnxRecogniser, load_recognisers
+from g2face_model.recognition import OnnxRecogniser, Recogniser, load_recognisers
 from g2face_model.rendering import Renderer
 from g2face_model.verification import Gate
 from g2face_model.weights import WeightStore
@@ -55,7 +55,7 @@ def _landmarks(config: ModelConfig, device: str) -> LandmarkBackend:
 
 def _gate(config: ModelConfig, store: WeightStore, landmarker: MeshLandmarker) -> Gate:
     own = [OnnxRecogniser(spec, threads=config.threads) for spec in config.onnx_recognisers]
-    recognisers = [*load_recognisers(store, config.recognisers), *own]
+    recognisers: list[Recogniser] = [*load_recognisers(store, config.recognisers), *own]
     if not recognisers:
         raise WeightsError("no recogniser is configured: nothing could be shown to be anonymous")
     return Gate(recognisers, landmarker, ExpressionEstimator(store), config=config.gate)

@@ -31,7 +31,7 @@ class GateConfig:
 class ModelConfig:
     """`weights_dir`: the cache folder of pulled weights, None for the user's default. `precision`: "auto" renders in
     bfloat16 where the processor is built for it. `attempts`: candidates rendered per face before it is covered or,
-    with `on_failure` "refuse", the photograph refused. `max_yaw_degrees`: more turned faces are not attempted, because
+    with `on_failure` "refuse", the photograph refused. `candidates`: gallery people moved and ranked for each face. `max_yaw_degrees`: more turned faces are not attempted, because
     the generator has seen none. `min_face_px`: smaller faces are covered at once."""
 
     device: str = "auto"

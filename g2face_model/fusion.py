@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import LinearNDInterpolator
+from scipy.interpolate import LinearNDInterpolator  # type: ignore[import-untyped]
 
 from g2face_model.types import FaceMesh, Floats
 
@@ -41,8 +41,9 @@ def deform(generated: Floats, source: FaceMesh, target: FaceMesh, *, size: int) 
     coarse = LinearNDInterpolator(points, values)(*np.meshgrid(centres, centres)).astype(np.float32)
     where = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
     if ratio > 1.3:  # sampling would skip pixels
-        generated = cv2.GaussianBlur(generated, (0, 0), 0.4 * ratio)
-    return cv2.remap(generated, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload, no-any-return]
+        generated = np.asarray(cv2.GaussianBlur(generated, (0, 0), 0.4 * ratio), np.float32)
+    moved = cv2.remap(generated, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
 
 
 def _reliable(mesh: FaceMesh) -> NDArray[np.bool_]:
@@ -79,11 +80,11 @@ def _blur(values: Floats, sigma: float) -> Floats:
     """Gaussian blur; wide ones are done at reduced size, where they cost nothing and lose nothing."""
     factor = max(1, int(sigma / 4))
     if factor == 1:
-        return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
     height, width = values.shape[:2]
     small = cv2.resize(values, (max(width // factor, 1), max(height // factor, 1)), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _local_mean(values: Floats, weight: Floats, sigma: float) -> Floats:
@@ -132,10 +133,10 @@ def soften(generated: Floats, original: Floats, weight: Floats) -> Floats:
     """Blur the generated face until it is no sharper than the original: photographs are rarely in perfect focus."""
     wanted = _detail(original, weight)
     for sigma in (0.0, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8):
-        result = cv2.GaussianBlur(generated, (0, 0), sigma) if sigma else generated
+        result = np.asarray(cv2.GaussianBlur(generated, (0, 0), sigma), np.float32) if sigma else generated
         if _detail(result, weight) <= 1.1 * wanted:
             break
-    return result  # type: ignore[return-value]
+    return result
 
 
 def _detail(colours: Floats, weight: Floats) -> float:
@@ -153,10 +154,10 @@ def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, widt
     """
     inside = np.minimum(np.minimum(replaceable, pasteable), outline)
     feather = max(1.0, 0.02 * width_px)
-    eroded = cv2.erode((inside > 0.5).astype(np.float32), _disc(feather))
+    eroded = np.asarray(cv2.erode((inside > 0.5).astype(np.float32), _disc(feather)), np.float32)
     return np.minimum(_blur(eroded, feather), np.clip(inside * 1.25, 0, 1))
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
     side = 2 * max(1, round(radius)) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))  # type: ignore[return-value]
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

@@ -99,7 +99,7 @@ def _fitted(mesh: Points, mean: Points) -> Points:
 
 
 def _frontal(mean: Points) -> Points:
-    """Rotation (3, 3) that makes a mean face look into the camera: its left-right pairs along x, forehead above chin."""
+    """Rotation (3, 3) that turns a mean face to the camera: its left-right pairs along x, forehead above chin."""
     across = (mean[_RIGHT] - mean[_LEFT]).mean(0)
     across /= np.linalg.norm(across)
     down = mean[_CHIN] - mean[_FOREHEAD]

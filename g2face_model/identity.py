@@ -1,7 +1,7 @@
 """32-byte seed and the original's looks -> a virtual identity: plausible in the original's place, and far from it.
 
-A gallery of generated people is searched at once: those of similar age, sex, ancestry, tone and pose come first, a keyed
-draw decides among the plausible ones, the mapping moves each into the wanted geometry and away from the original, and a
+A gallery of generated people is searched at once: those of similar age, sex, ancestry, tone and pose come first, a
+keyed draw decides among the plausible ones, the mapping moves each into the wanted geometry and away from the original, and a
 predictor ranks them by how alike the recognisers would find them. Nothing is rendered here.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from g2face_model.attributes import Attributes
 from g2face_model.networks.generator import SLOTS
-from g2face_model.networks.mapping import Mapping, Predictor
+from g2face_model.networks.mapping import Mapping, Predictor, cosines
 from g2face_model.types import FaceMesh, Floats, Image
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class VirtualIdentity:
-    """A person who does not exist: number in the gallery and the generator's styles (16, 512) in the wanted geometry."""
+    """A person who does not exist: number in the gallery, the generator's styles (16, 512) in the wanted geometry."""
 
     number: int
     styles: Floats
@@ -177,8 +176,7 @@ class IdentityModel:
         donors = torch.from_numpy(self.gallery.latents[chosen])
         wanted, away = (torch.from_numpy(v).expand(len(chosen), -1) for v in (condition, code))
         latents = self._mapping(donors, wanted, away)
-        products = (self._predictor.codes(latents) * away).split(self.codes.sizes, dim=1)
-        likeness = torch.stack([part.sum(1) for part in products], 1).amax(1)
+        likeness = cosines(self._predictor.codes(latents), away, self.codes.sizes).amax(1)
         return latents.numpy(), likeness.numpy()
 
     def _identity(self, number: int, latent: Floats) -> VirtualIdentity:
@@ -192,5 +190,5 @@ def keyed_gumbel(seed: bytes, count: int) -> Floats:
     """(count,) standard Gumbel draws that depend on the seed alone: adding them to scores and taking the largest draws
     from the softmax of the scores (Gumbel-max)."""
     key = int.from_bytes(hashlib.sha256(b"g2face gallery draw" + seed).digest(), "big")
-    draws: Sequence[float] = np.random.Generator(np.random.Philox(key=key % (1 << 128))).gumbel(size=count)
-    return np.asarray(draws, np.float32)
+    draws = np.random.Generator(np.random.Philox(key=key % (1 << 128))).gumbel(size=count)
+    return draws.astype(np.float32)

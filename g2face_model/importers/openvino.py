@@ -1,7 +1,7 @@
-"""The pretrained generator's OpenVINO IR (an XML graph and its raw constants) -> named arrays for networks/generator.py.
+"""The pretrained generator's OpenVINO IR (an XML graph and its raw constants) -> named arrays.
 
-The IR names no weights, so they are located by walking the graph: a constant is known by the operation that reads it and
-by that operation's place in the order of execution.
+The IR names no weights, so they are located by walking the graph: a constant is known by the operation that reads it
+and by that operation's place in the order of execution.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ class _Operation:
 
 
 def _constant(layer: Element, blob: bytes) -> NDArray[np.generic]:
-    data = layer.find("data")
-    assert data is not None
+    [data] = layer.iterfind("data")
     shape = tuple(int(n) for n in data.attrib["shape"].split(",") if n)
     dtype = _DTYPES[data.attrib["element_type"]]
     count = int(np.prod(shape))
@@ -59,9 +58,8 @@ def _mapping(graph: bytes, blob: bytes) -> Arrays:
     """8 x (weight (512, 512), bias (512,)). Each bias is the one long constant that is reshaped before it is added."""
     operations = list(_operations(graph, blob))
     weights = [operation.constants[0] for operation in operations if operation.kind == "MatMul"]
-    biases = [
-        c for operation in operations if operation.kind == "Reshape" for c in operation.constants if c.size == 512
-    ]
+    reshaped = [constant for operation in operations if operation.kind == "Reshape" for constant in operation.constants]
+    biases = [constant for constant in reshaped if constant.size == 512]
     arrays: Arrays = {}
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         arrays[f"mapping.{layer}.weight"] = weight.astype(np.float32)

@@ -1,7 +1,7 @@
 """The generative prior: MobileStyleGAN (Belousov 2021, arXiv 2104.04767), z -> w -> 1024 px face, as plain PyTorch.
 
-Modulation, inverse Haar up-sampling, depthwise-separable convolutions. Noise and demodulation are baked into constants, so
-the output is deterministic. All 16 modulated slots may be given their own w (W+).
+Modulation, inverse Haar up-sampling, depthwise-separable convolutions. Noise and demodulation are baked into
+constants, so the output is deterministic. All 16 modulated slots may be given their own w (W+).
 """
 
 from __future__ import annotations

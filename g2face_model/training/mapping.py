@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityCodes
-from g2face_model.networks.mapping import Mapping, Predictor
+from g2face_model.networks.mapping import Mapping, Predictor, cosines
 from g2face_model.training.description import read_descriptions
 from g2face_model.types import FaceMesh, Floats
 
@@ -109,16 +109,11 @@ def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -
     return Prepared(corpus, codes, mean, spread)
 
 
-def cosines(a: Tensor, b: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """(N, K), (N, K) codes -> (N, recognisers)."""
-    return torch.stack([(x * y).sum(1) for x, y in zip(a.split(sizes, 1), b.split(sizes, 1), strict=True)], 1)
-
-
 def geometry_error(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """Mean square over the condition (N, 83), pose weighted."""
+    """Mean square over the condition (N, 83), pose weighted: -> ()."""
     weight = torch.ones(predicted.shape[1])
-    weight[:3] = _POSE_WEIGHT
-    return (weight * (predicted - wanted) ** 2).mean()
+    weight[:3] = _POSE_WEIGHT**0.5
+    return F.mse_loss(predicted * weight, wanted * weight)
 
 
 def optimise(
@@ -198,9 +193,7 @@ def report(corpus: Corpus, predictor: Predictor, mapping: Mapping, sizes: tuple[
     """Figures on people that training has not seen: explained variance of the pose, code cosines, and what the mapping
     reaches for random pairs by the predictor's measure."""
     condition, codes = predictor(corpus.latents)
-    residual = ((condition - corpus.conditions) ** 2).sum(0) / (
-        (corpus.conditions - corpus.conditions.mean(0)) ** 2
-    ).sum(0)
+    residual = (condition - corpus.conditions).var(0) / corpus.conditions.var(0)
     target = torch.arange(len(corpus)).roll(1)
     moved = mapping(corpus.latents, corpus.conditions[target], corpus.codes[target])
     moved_condition, moved_codes = predictor(moved)

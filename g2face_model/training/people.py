@@ -58,7 +58,8 @@ class People:
 def mean_latent(generator: Generator) -> torch.Tensor:
     """(512,): the average w, which the pretrained weights do not store, from 20,000 draws with a fixed seed."""
     draws = torch.randn(20_000, WIDTH, generator=torch.Generator().manual_seed(_MEAN_SEED))
-    return generator.mapping_forward(draws).mean(0)
+    mean: torch.Tensor = generator.mapping_forward(draws).mean(0)
+    return mean
 
 
 def stack_styles(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
@@ -98,7 +99,7 @@ def make_shard(generator: Generator, landmarker: MeshLandmarker, shard: int) -> 
         meshes.append(mesh.points)
         scores.append(mesh.score)
         pictures.append(encoded.tobytes())
-    return People(coarse.numpy(), fine.numpy(), np.stack(meshes), np.float32(scores), pictures)
+    return People(coarse.numpy(), fine.numpy(), np.stack(meshes), np.array(scores, np.float32), pictures)
 
 
 def make_people(
