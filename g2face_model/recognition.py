@@ -142,11 +142,11 @@ def _levels(faces: Tensor) -> Tensor:
     return faces * 255.0
 
 
-# Measured by `python -m g2face_model.evaluation.calibration` on 50 genuine pairs (neutral, smiling, one session) and all
-# pairs of 716 people: TAR at FAR 0.1 % is 100 % for dlib and faceres and 98 % for mobileface, rank-1 the same. On ten
-# pairs from different sessions, found with dlib's help, faceres accepts all at that rate and mobileface five.
-# Tried and left out: "mobilefacenet" of the same package, which gives everyone almost the same vector (cosine 0.999) and
-# accepts none of the ten even when whitened, and "faceres-deep", which is of faceres' family and weaker.
+# Measured by `python -m g2face_model.evaluation.calibration` on 50 genuine pairs (neutral, smiling, one session) and
+# all pairs of 716 people: TAR at FAR 0.1 % is 100 % for dlib and faceres and 98 % for mobileface, rank-1 the same. On
+# ten pairs from different sessions, found with dlib's help, faceres accepts all at that rate and mobileface five.
+# Tried and left out: "mobilefacenet" of the same package, which gives everyone almost the same vector (cosine 0.999)
+# and accepts none of the ten even when whitened, and "faceres-deep", which is of faceres' family and weaker.
 _PRETRAINED: dict[str, _Pretrained] = {
     "dlib": _Pretrained("dlib", 150, align_dlib, _levels, threshold=0.928, threshold_far_1=0.909),
     "faceres": _Pretrained("hse", 224, align_square, caffe_levels, threshold=0.637, threshold_far_1=0.572),
