@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from g2face_model.commandline import anonymize, demo, restore, weights
+from g2face_model.commandline import anonymize, demo, restore, train, weights
 from g2face_model.errors import ModelError
 
-_COMMANDS = (anonymize, restore, demo, weights)
+_COMMANDS = (anonymize, restore, demo, train, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
