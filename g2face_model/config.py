@@ -15,10 +15,10 @@ MODEL_VERSION = "g2face-1"
 class GateConfig:
     """When an anonymized face may be shown.
 
-    `similarity_margin`: how far every recogniser's similarity to the original must lie below the one that 1 % of
-    pairs of different people exceed; 1 is the step from there to the one that 0.1 % exceed. `max_landmark_nme`: mean distance of the mesh's
-    points over the inter-ocular distance. `max_expression_change`: total variation between the expression
-    probabilities, allowed where the most likely expression changes.
+    `similarity_margin`: how far every recogniser's similarity to the original must lie below the one that 1 % of pairs
+    of different people exceed; 1 is the step from there to the one that 0.1 % exceed. `max_landmark_nme`: mean distance
+    of the mesh's points over the inter-ocular distance. `max_expression_change`: total variation between the
+    expression probabilities that is allowed where the most likely expression changes.
     """
 
     similarity_margin: float = 1.0
@@ -29,10 +29,14 @@ class GateConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """`weights_dir`: the cache folder of pulled weights, None for the user's default. `precision`: "auto" renders in
-    bfloat16 where the processor is built for it. `attempts`: candidates rendered per face before it is covered or,
-    with `on_failure` "refuse", the photograph refused. `candidates`: gallery people moved and ranked for each face. `max_yaw_degrees`: more turned faces are not attempted, because
-    the generator has seen none. `min_face_px`: smaller faces are covered at once."""
+    """What the engine is built from.
+
+    `weights_dir`: the cache folder of pulled weights, None for the user's default. `precision`: "auto" renders in
+    bfloat16 where the processor is built for it. `candidates`: gallery people moved and ranked for each face;
+    `attempts`: how many of them are rendered before the face is covered or, with `on_failure` "refuse", the photograph
+    refused. `max_yaw_degrees`: faces turned further are not attempted, because the generator has seen none.
+    `min_face_px`: smaller faces are covered at once.
+    """
 
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import LinearNDInterpolator  # type: ignore[import-untyped]
+from scipy.interpolate import LinearNDInterpolator
 
 from g2face_model.types import FaceMesh, Floats
 
@@ -42,7 +42,7 @@ def deform(generated: Floats, source: FaceMesh, target: FaceMesh, *, size: int) 
     where = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
     if ratio > 1.3:  # sampling would skip pixels
         generated = np.asarray(cv2.GaussianBlur(generated, (0, 0), 0.4 * ratio), np.float32)
-    moved = cv2.remap(generated, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(generated, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.float32)
 
 
@@ -73,7 +73,7 @@ def outline_mask(mesh: FaceMesh, size: int, *, forehead: float = 0.0) -> Floats:
     outline = outline + np.outer(height * forehead, up)
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
-    return mask.astype(np.float32) / 255
+    return mask.astype(np.float32) / np.float32(255)
 
 
 def _blur(values: Floats, sigma: float) -> Floats:
@@ -90,7 +90,8 @@ def _blur(values: Floats, sigma: float) -> Floats:
 def _local_mean(values: Floats, weight: Floats, sigma: float) -> Floats:
     """Gaussian mean of (S, S, 3) values over the pixels that `weight` admits (normalised convolution)."""
     total = _blur(weight, sigma)[..., None]
-    return _blur(values * weight[..., None], sigma) / np.maximum(total, 1e-4)
+    mean: Floats = _blur(values * weight[..., None], sigma) / np.maximum(total, np.float32(1e-4))
+    return mean
 
 
 def relight(generated: Floats, original: Floats, weight: Floats, *, width_px: float) -> Floats:
@@ -116,7 +117,8 @@ def match_chroma(generated: Floats, original: Floats, weight: Floats) -> Floats:
     luma = generated @ _LUMA
     chroma = generated - luma[..., None]
     mean = (chroma * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
-    return np.clip(luma[..., None] + mean + (chroma - mean) * np.float32(factor), 0, 1).astype(np.float32)
+    muted = luma[..., None] + mean + (chroma - mean) * np.float32(factor)
+    return np.asarray(np.clip(muted, 0, 1), np.float32)
 
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)

@@ -1,8 +1,8 @@
 """32-byte seed and the original's looks -> a virtual identity: plausible in the original's place, and far from it.
 
 A gallery of generated people is searched at once: those of similar age, sex, ancestry, tone and pose come first, a
-keyed draw decides among the plausible ones, the mapping moves each into the wanted geometry and away from the original, and a
-predictor ranks them by how alike the recognisers would find them. Nothing is rendered here.
+keyed draw decides among the plausible ones, the mapping moves each into the wanted geometry and away from the original,
+and a predictor ranks them by how alike the recognisers would find them. Nothing is rendered here.
 """
 
 from __future__ import annotations

@@ -55,11 +55,11 @@ def _operations(graph: bytes, blob: bytes) -> Iterator[_Operation]:
 
 
 def _mapping(graph: bytes, blob: bytes) -> Arrays:
-    """8 x (weight (512, 512), bias (512,)). Each bias is the one long constant that is reshaped before it is added."""
+    """8 x (weight (512, 512), bias (512,)). Each bias is the one long constant that is reshaped before addition."""
     operations = list(_operations(graph, blob))
     weights = [operation.constants[0] for operation in operations if operation.kind == "MatMul"]
-    reshaped = [constant for operation in operations if operation.kind == "Reshape" for constant in operation.constants]
-    biases = [constant for constant in reshaped if constant.size == 512]
+    reshapes = [operation for operation in operations if operation.kind == "Reshape"]
+    biases = [constant for reshape in reshapes for constant in reshape.constants if constant.size == 512]
     arrays: Arrays = {}
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         arrays[f"mapping.{layer}.weight"] = weight.astype(np.float32)

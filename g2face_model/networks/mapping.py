@@ -13,7 +13,7 @@ _HIDDEN = 1024
 
 def cosines(a: Tensor, b: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """Codes (N, K), (N, K), each recogniser's part of unit length -> (N, recognisers)."""
-    parts = zip(torch.split(a, sizes, 1), torch.split(b, sizes, 1), strict=True)
+    parts = zip(torch.split(a, list(sizes), 1), torch.split(b, list(sizes), 1), strict=True)
     return torch.stack([(x * y).sum(1) for x, y in parts], 1)
 
 
@@ -49,7 +49,7 @@ class Predictor(nn.Module):
         return self.geometry(latent), self.codes(latent)
 
     def codes(self, latent: Tensor) -> Tensor:
-        parts = torch.split(self.identity(latent), self.code_sizes, 1)
+        parts = torch.split(self.identity(latent), list(self.code_sizes), 1)
         return torch.cat([F.normalize(part, dim=1) for part in parts], 1)
 
 

@@ -1,9 +1,9 @@
 """Train the mapping: a donor's latent, moved into any wanted geometry and away from any given person.
 
-Two stages, minutes on a CPU. First the predictors learn what a rendering of a latent will measure (geometry's condition,
-identity codes): generated people give exact pairs. Then the mapping learns to move random donors to random targets, with
-the frozen predictors in place of renderings, after G2Face's identity and geometry losses (arXiv 2408.09458, section
-III-D):
+Two stages, minutes on a CPU. First the predictors learn what a rendering of a latent will measure (its geometry's
+condition and identity codes): generated people give exact pairs. Then the mapping learns to move random donors to
+random targets, with the frozen predictors in place of renderings, after G2Face's identity and geometry losses (arXiv
+2408.09458, section III-D):
 
   L = |G(w') - g|^2 + keep (1 - cos(I(w'), code of the donor)) + push max(0, cos(I(w'), code to avoid) - margin)
       + stay |w' - w|^2 (whitened) + outlier max(0, |w'| - 2.5)^2 (whitened)
@@ -125,7 +125,7 @@ def optimise(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=epochs * steps)
     network.train()
     for _ in tqdm(range(epochs), desc=type(network).__name__.lower(), unit="epoch"):
-        for batch in torch.randperm(rows)[: steps * config.batch].split(config.batch):
+        for batch in torch.split(torch.randperm(rows)[: steps * config.batch], config.batch):
             value = loss(batch)
             optimiser.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
@@ -152,7 +152,8 @@ def whitening(latents: Tensor) -> Tensor:
     """(512, 512): latents times this have about unit covariance; the least varied directions are not blown up."""
     covariance = torch.cov(latents.T).double()
     variances, directions = torch.linalg.eigh(covariance)
-    return (directions / variances.clamp_min(0.02).sqrt()).float()
+    white: Tensor = directions / variances.clamp_min(0.02).sqrt()
+    return white.float()
 
 
 def train_mapping(
@@ -176,13 +177,9 @@ def train_mapping(
         alike = (F.relu(cosines(codes, corpus.codes[target], sizes) - config.margin) * used).mean()
         strayed = ((moved - donor) @ white).square().mean()
         outlying = F.relu((moved @ white).abs() - 2.5).square().mean()
-        return (
-            geometry_error(condition, wanted)
-            + config.keep * kept
-            + config.push * alike
-            + config.stay * strayed
-            + outlying
-        )
+        pull = geometry_error(condition, wanted) + config.keep * kept + config.push * alike
+        total: Tensor = pull + config.stay * strayed + outlying
+        return total
 
     optimise(mapping, loss, rows=len(corpus), epochs=config.mapping_epochs, config=config)
     return mapping

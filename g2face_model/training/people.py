@@ -50,7 +50,7 @@ class People:
     def mesh_points(self, index: int) -> Floats:
         """(478, 3) in px of `picture`."""
         ratio = STORED_PX / RENDER_PX
-        points = self.meshes[index] * np.float32(ratio)
+        points: Floats = self.meshes[index] * np.float32(ratio)
         points[:, :2] += 0.5 * ratio - 0.5
         return points
 
