@@ -1,6 +1,6 @@
 """32-byte seed and the original's looks -> a virtual identity: plausible in the original's place, and far from it.
 
-A gallery of generated people is searched at once: those of similar age, sex, ancestry, tone and pose come first, a
+A gallery of generated people is searched at once: those of similar age, sex, tone and pose come first, a
 keyed draw decides among the plausible ones, the mapping moves each into the wanted geometry and away from the original,
 and a predictor ranks them by how alike the recognisers would find them. Nothing is rendered here.
 """
@@ -31,7 +31,7 @@ SEED_BYTES = 32
 _TONES = (151, 108, 337, 50, 280, 205, 425, 5, 164, 199, 200, 172, 397)
 _TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 # One unit of implausibility: what a stranger would notice.
-_YEARS, _SEX, _ANCESTRY, _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 9.0, 0.3, 0.5, 10.0, 6.0, 15.0, 1.5
+_YEARS, _SEX, _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 9.0, 0.3, 10.0, 6.0, 15.0, 1.5
 _DRAW = 0.7  # spread of the keyed draw: how much plausibility is given up for variety
 _LIKENESS = 6.0  # cost of predicted similarity, per unit of cosine of the worst recogniser
 
@@ -96,14 +96,13 @@ class IdentityCodes:
 @dataclass(frozen=True)
 class Gallery:
     """N generated people without pixels: latents (standardised, (N, 512)), colours' w (N, 512), conditions (N, 83) and
-    looks: age in years (N,), masculinity (N,), ancestry (N, 5), tones (N, 13, 3)."""
+    looks: age in years (N,), masculinity (N,), tones (N, 13, 3)."""
 
     latents: Floats
     colours: Floats
     conditions: Floats
     ages: Floats
     masculinity: Floats
-    ancestry: Floats
     tones: Floats
 
     def implausibility(self, looks: Looks, condition: Floats) -> Floats:
@@ -113,7 +112,6 @@ class Gallery:
         tone = self.tones - looks.tones
         cost = ((self.ages - wanted.age_years) / _YEARS) ** 2
         cost += ((self.masculinity - wanted.masculinity) / _SEX) ** 2
-        cost += (np.abs(self.ancestry - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
         cost += ((tone[..., 0] / _LIGHTNESS) ** 2).mean(1)
         if looks.colourful:
             cost += ((tone[..., 1:] / _HUE) ** 2).sum(2).mean(1)

@@ -70,10 +70,13 @@ def rank_one(probes: ArrayLike, gallery: ArrayLike) -> Share:
     return best_matches(np.asarray(probes, np.float64) @ np.asarray(gallery, np.float64).T)
 
 
-def best_matches(similarities: Values) -> Share:
-    """How many rows of a square matrix of similarities (N, N), probes by gallery, have their best on the diagonal."""
+def best_matches(similarities: Values, chosen: NDArray[np.bool_] | None = None) -> Share:
+    """How many rows of a square matrix of similarities (N, N), probes by gallery, have their best on the diagonal;
+    of all rows, or of the `chosen` (N,) ones."""
     best = similarities.max(axis=1, initial=-math.inf)
-    return Share(int((~(similarities.diagonal() < best)).sum()), len(similarities))
+    found = ~(similarities.diagonal() < best)
+    kept = found if chosen is None else found[chosen]
+    return Share(int(kept.sum()), len(kept))
 
 
 def different(similarities: Values) -> Values:

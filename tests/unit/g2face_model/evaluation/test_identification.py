@@ -91,6 +91,11 @@ def test_rank_one_does_not_depend_on_the_order_of_people(vectors: np.ndarray, ra
     assert best_matches(similarities) == best_matches(similarities[np.ix_(order, order)])
 
 
+def test_left_out_probes_stay_in_the_gallery() -> None:
+    similarities = np.array([[0.9, 0.1, 0.2], [0.1, 0.2, 0.8], [0.1, 0.2, 0.8]])
+    assert best_matches(similarities, np.array([False, True, True])) == Share(1, 2)
+
+
 def test_nobody_is_nobody() -> None:
     assert best_matches(np.empty((0, 0))) == Share(0, 0)
     assert math.isnan(Share(0, 0).value)
