@@ -1,4 +1,4 @@
-"""What can go wrong in the model. Messages carry names of parts and indices, never a path, a key or a subject's name."""
+"""What can go wrong in the model. Messages carry names of parts and indices, never a path, a key or a person's name."""
 
 
 class ModelError(Exception):

@@ -68,7 +68,7 @@ def _mapping(graph: bytes, blob: bytes) -> Arrays:
 
 
 def _affines(operations: list[_Operation]) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Name of each operation that yields a modulation -> (weight (C, 512), bias (C,)), the equalising gain folded in."""
+    """Name of each operation that yields a modulation -> (weight (C, 512), bias (C,)), equalising gain folded in."""
     affines: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
     for operation in operations:
         source = next((affines[name] for name in operation.inputs if name in affines), None)
