@@ -22,11 +22,16 @@ from g2face_model.weights import WeightStore
 
 def build_anonymizer(config: ModelConfig) -> Anonymizer:
     """Load everything once. Raises WeightsError when any part is missing: fail closed, before any photograph."""
+    return Anonymizer(build_parts(config), config)
+
+
+def build_parts(config: ModelConfig) -> Parts:
+    """The pieces of an Anonymizer. Raises WeightsError as `build_anonymizer` does."""
     torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     store = WeightStore(config.weights_dir)
     landmarker = MeshLandmarker(store, threads=config.threads)
-    parts = Parts(
+    return Parts(
         detector=FaceDetector(store, threads=config.threads),
         landmarker=landmarker,
         landmarks=_landmarks(config, device),
@@ -37,7 +42,6 @@ def build_anonymizer(config: ModelConfig) -> Anonymizer:
         parser=FaceParser(store),
         gate=_gate(config, store, landmarker),
     )
-    return Anonymizer(parts, config)
 
 
 def choose_device(wanted: str) -> str:

@@ -13,7 +13,7 @@ from g2face_model.commandline.console import Line, say, usage
 from g2face_model.commandline.photos import Outbox, Photo
 from g2face_model.errors import RecoveryError
 
-_SAMPLES = {
+SAMPLES = {
     "astronaut.png": ("skimage", "data/astronaut.png"),
     "grace_hopper.jpg": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
@@ -60,9 +60,9 @@ def show(anonymizer: Anonymizes, photos: Sequence[Photo], out: Path) -> int:
 def _write_samples(folder: Path) -> list[Photo]:
     """The sample photographs as files in `folder`."""
     outbox = Outbox(folder, [])
-    for name, (package, member) in _SAMPLES.items():
+    for name, (package, member) in SAMPLES.items():
         outbox.write(name, (resources.files(package) / member).read_bytes())
-    return [Photo(name, folder / name) for name in _SAMPLES]
+    return [Photo(name, folder / name) for name in SAMPLES]
 
 
 def _prove(line: Line, photo: Photo, key: payload_file.Key, out: Path) -> bool:

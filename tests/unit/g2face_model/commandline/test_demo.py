@@ -86,7 +86,7 @@ def test_the_samples_are_portraits_that_come_with_the_demo_extra(tmp_path: Path)
 def test_missing_samples_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(demo._SAMPLES, "none.png", ("package_that_is_not_there", "none.png"))
+    monkeypatch.setitem(demo.SAMPLES, "none.png", ("package_that_is_not_there", "none.png"))
     parser = argparse.ArgumentParser()
     demo.add_parser(parser.add_subparsers())
     assert demo.run(parser.parse_args(["demo", "--out", str(tmp_path)])) == 2
