@@ -5,14 +5,16 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 INSTALLED := .venv/.stamp-installed
 MODEL := $(RUN) -m g2face_model
+DEFACE := .venv-deface/bin/deface
+FACES ?= ../shared/faces
 
 .PHONY: help install weights demo test lint format bench figures clean
 
 help:
 	@echo "make demo     anonymize two sample photographs and restore them, into demo-out/"
 	@echo "make test     linters, types, import contracts and all tests"
-	@echo "make bench    speed and memory per face"
-	@echo "make figures  the pictures and tables of the documentation"
+	@echo "make bench    speed and memory per face, beside deface"
+	@echo "make figures  privacy, utility and cost on the photographs in FACES=folder"
 	@echo "make weights  fetch and check the pretrained weights"
 	@echo "make lint | format | install | clean"
 
@@ -45,11 +47,17 @@ format: install
 test: lint weights
 	@$(RUN) -m pytest -q
 
-bench: weights
-	@$(MODEL) bench
+# The blurring tool that the benchmark compares with. Its OpenCV would take the place of the headless one in .venv.
+$(DEFACE):
+	@$(PYTHON) -m venv .venv-deface
+	@.venv-deface/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt deface==1.5.0 onnxruntime
 
+bench: weights $(DEFACE)
+	@$(MODEL) bench --deface $(DEFACE)
+
+# FACES is a folder of photographs with manifest.csv; python -m g2face_model figures --help
 figures: weights
-	@$(MODEL) bench --figures docs/figures
+	@$(MODEL) figures $(FACES) --rotate --trade-off
 
 clean:
-	rm -rf .venv demo-out build .stamp-* .*_cache
+	rm -rf .venv .venv-deface demo-out build .stamp-* .*_cache

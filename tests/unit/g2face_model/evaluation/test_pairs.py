@@ -63,7 +63,7 @@ def test_strangers_are_found_as_often_as_chance_allows() -> None:
 def test_only_chosen_probes_count_but_everybody_can_be_mistaken_for() -> None:
     people, _ = _people()
     probes = people.first["judge"].copy()
-    probes[0] = people.other["judge"][39]  # a left-out person looks like nobody else who is left
+    probes[0] = people.other["judge"][39]  # who is left out, and in the gallery all the same
     chosen = np.arange(40) < 10
     found = identify(_Judge(), probes, people, chosen=chosen)
     assert found.rank_one == Share(9, 10)

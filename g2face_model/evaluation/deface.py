@@ -1,0 +1,67 @@
+"""The command `deface`, which blurs faces, timed on the same photographs. It is found on the machine or left out: its
+OpenCV and the one of this project cannot share an environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from g2face_model.evaluation.bench import peak_megabytes
+
+_ANNOUNCED = "Input:"  # what deface prints when it turns to the next file
+
+
+@dataclass(frozen=True, slots=True)
+class Blurring:
+    """Median seconds per photograph, warm and from file to file; `startup`: until the first photograph is begun."""
+
+    total: float
+    startup: float
+    peak_megabytes: float
+
+
+def measure(command: str, photographs: Mapping[str, bytes], *, repeats: int) -> Blurring | None:
+    """Blur the photographs (JPEG files by name) `repeats` times in one process. None when the command
+    cannot be run or fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        # One before as a warm-up, and one after, because the end of the last is not announced.
+        contents = list(photographs.values())
+        contents = [contents[0], *contents * repeats, contents[0]]
+        paths = [Path(folder) / f"{number:04d}.jpg" for number in range(len(contents))]
+        for path, data in zip(paths, contents, strict=True):
+            path.write_bytes(data)
+        started, begun = _begun(command, paths)
+    if len(begun) != len(paths):
+        return None
+    seconds = np.diff(begun)[1:].reshape(repeats, len(photographs))
+    return Blurring(
+        total=float(np.median(seconds, axis=0).mean()),
+        startup=begun[0] - started,
+        peak_megabytes=peak_megabytes(children=True),
+    )
+
+
+def _begun(command: str, paths: list[Path]) -> tuple[float, list[float]]:
+    """When the process was started, and when it turned to each of the files; too few when it failed."""
+    started = time.perf_counter()
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            [command, *map(str, paths)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            text=True,
+        )
+    except OSError:
+        return started, []
+    with process:
+        begun = [time.perf_counter() for line in process.stdout or () if line.startswith(_ANNOUNCED)]
+    return started, [] if process.returncode else begun
