@@ -1,19 +1,18 @@
 """Who is found, on made-up embeddings; and the whole way with a real observer and an engine that covers faces."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from covering import Covering
 
-from g2face_model import compositing, images
-from g2face_model.detection import FaceDetector
+from g2face_model import images
 from g2face_model.evaluation.identification import Share
 from g2face_model.evaluation.observer import Observer
 from g2face_model.evaluation.pairs import People, identify, observe, publish
 from g2face_model.evaluation.photographs import Photograph, couples, read_manifest
-from g2face_model.types import AnonymizedFace, AnonymizedImage, Floats, Image, Landmarks, Verdict
+from g2face_model.types import AnonymizedImage, Floats, Image
 from g2face_model.weights import WeightStore
 
 
@@ -82,31 +81,6 @@ def observer(store: WeightStore) -> Observer:
     return Observer(store, ["mobileface", "faceres"])
 
 
-def _covering(store: WeightStore) -> Callable[[Image, Callable[[int], bytes]], AnonymizedImage]:
-    """An engine that covers every face it finds."""
-    detector = FaceDetector(store, threads=1)
-
-    def anonymize(image: Image, seeds: Callable[[int], bytes]) -> AnonymizedImage:
-        result, faces = image.copy(), []
-        for index, box in enumerate(detector.detect(image)):
-            noise = np.random.default_rng(list(seeds(index)))
-            patch = compositing.cover(image, box, None, noise=noise)
-            patch.apply(result)
-            faces.append(
-                AnonymizedFace(
-                    index,
-                    box,
-                    Landmarks(np.zeros((68, 2), np.float32)),
-                    patch.rectangle,
-                    patch.mask,
-                    Verdict("covered"),
-                )
-            )
-        return AnonymizedImage(result, tuple(faces), "cover")
-
-    return anonymize
-
-
 def test_people_are_found_before_and_not_after_they_were_covered(
     store: WeightStore, observer: Observer, faces_dir: Path
 ) -> None:
@@ -118,7 +92,11 @@ def test_people_are_found_before_and_not_after_they_were_covered(
     people = observe(couples(photographs)[:4], observer, load)
     shown: list[str] = []
     published = publish(
-        _covering(store), observer, people, load=load, show=lambda photograph, *_: shown.append(photograph.file)
+        Covering(store).anonymize,
+        observer,
+        people,
+        load=load,
+        show=lambda photograph, *_: shown.append(photograph.file),
     )
     assert shown == [photograph.file for photograph in people.photographs]
     assert not published.released.any()
