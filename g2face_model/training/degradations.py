@@ -29,6 +29,18 @@ def tone_skin(scene: Scene, chance: Chance) -> Image:
     return _bytes(scene.picture * (1 - alike) + toned * alike)
 
 
+def tone_hair(scene: Scene, chance: Chance) -> Image:
+    """Give the hair any colour: white, grey, black, or one out of a bottle."""
+    hair = scene.colour_of(scene.hair)
+    wanted = np.full(3, chance.choice([15.0, 110.0, 170.0, 215.0])) + chance.normal(0, 8, 3)
+    if chance.random() < 0.4:
+        wanted = chance.uniform(20, 220, 3)
+    grey = floats(cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY))[..., None] - float(hair.mean())
+    toned = wanted + grey * chance.uniform(0.5, 1.2)
+    cover = scene.hair[..., None]
+    return _bytes(scene.picture * (1 - cover) + np.clip(toned, 0, 255) * cover)
+
+
 def cast_shadow(picture: Image, chance: Chance, *, scene: Scene) -> Image:
     """Darken or brighten one side of a line, a blob, or patches like those below leaves; edges hard or soft."""
     size, kind = scene.size, chance.random()

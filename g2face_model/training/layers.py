@@ -28,14 +28,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Scene:
-    """A face to draw on: picture (S, S, 3), mesh (478, 3) px, soft masks (S, S) of face and hair, and `texture`, which
-    gives pictures (S, S, 3) of anything."""
+    """A face to draw on: picture (S, S, 3), mesh (478, 3) px, soft masks (S, S) of face, hair and of glasses that are
+    already `worn`, and `texture`, which gives pictures (S, S, 3) of anything."""
 
     picture: Image
     mesh: Floats
     face: Floats
     hair: Floats
     texture: Callable[[Chance], Image]
+    worn: Floats
 
     @property
     def size(self) -> int:

@@ -14,6 +14,7 @@ from g2face_model.types import Floats
 _LOWER_OVAL = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
 _ACROSS_CHEEKS = ((280, 50), (346, 117), (425, 205))
 _DOWN_NOSE = (6, 197, 195, 5, 4, 1, 164)
+_RIDGE = (10, 151, 9, 168, 197, 5, 4, 1, 2, 0, 13, 17, 18, 199, 152)  # from the forehead down to the chin
 _UPPER_OVAL = (127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356)
 
 
@@ -269,6 +270,28 @@ def draw_fringe(scene: Scene, chance: Chance) -> list[Layer]:
     return [Layer(np.clip(colour * tone[..., None], 0, 255).astype(np.float32), cover, dense)]
 
 
+def cut_profile(scene: Scene, chance: Chance) -> list[Layer]:
+    """Background from the ridge of the face on, which looks like a face seen from the side."""
+    ridge, size, span = scene.mesh[list(_RIDGE), :2], scene.size, _span(scene)
+    nose, ears = scene.mesh[4, 0], scene.mesh[[127, 356], 0]
+    side = 1.0 if abs(ears[1] - nose) < abs(ears[0] - nose) else -1.0  # the side that is turned away
+    if abs(ears.mean() - nose) < 0.1 * span and chance.random() < 0.5:
+        side = -side
+    bulge = floats([0, 0, 0, 0.1, 0.5, 0.8, 1.0, 0.9, 0.3, 0.4, 0.2, 0.4, 0.1, 0.2, 0.1])
+    shift = chance.uniform(-0.03, 0.12) + bulge * chance.uniform(0, 0.2) + chance.normal(0, 0.008, len(ridge))
+    edge = ridge + np.stack([side * span * shift, np.zeros(len(ridge))], 1)
+    crown = edge[0] + [-side * span * chance.uniform(-0.1, 0.6), -span * chance.uniform(0.25, 0.6)]
+    throat = edge[-1] + [-side * span * chance.uniform(0.05, 0.5), span * chance.uniform(0, 0.12)]
+    far = size / 2 + side * size
+    line = np.concatenate([[[crown[0], -5]], [crown], edge, [throat], [[throat[0], size + 5]]])
+    mask = fill(size, floats(np.concatenate([line, [[far, size + 5], [far, -5]]])))
+    back = floats(scene.picture[[4, 4, size // 2], [4, -5, 4 if side < 0 else -5]][chance.integers(3)])
+    colour = np.broadcast_to(back, scene.picture.shape)
+    if chance.random() < 0.7:
+        colour = floats(cv2.GaussianBlur(scene.texture(chance), (0, 0), chance.uniform(0.5, 12)))
+    return [Layer(floats(colour), mask, mask)]
+
+
 def borrow_hair(scene: Scene, other: Scene, chance: Chance) -> list[Layer]:
     """Another person's hair, put on by the two meshes and pulled down a little."""
     anchors = [127, 356, 152]
@@ -282,5 +305,15 @@ def borrow_hair(scene: Scene, other: Scene, chance: Chance) -> list[Layer]:
     return _cover(hair, colour * np.float32(chance.uniform(0.6, 1.1)), chance)
 
 
-DRAWN = (draw_mask, draw_hand, draw_microphone, draw_object, draw_scarf, draw_hat, draw_strands, draw_fringe)
-CHANCES = (0.12, 0.26, 0.1, 0.14, 0.06, 0.12, 0.12, 0.08)
+DRAWN = (
+    draw_mask,
+    draw_hand,
+    draw_microphone,
+    draw_object,
+    draw_scarf,
+    draw_hat,
+    draw_strands,
+    draw_fringe,
+    cut_profile,
+)
+CHANCES = (0.12, 0.25, 0.09, 0.12, 0.05, 0.11, 0.1, 0.08, 0.08)

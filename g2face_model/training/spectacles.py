@@ -37,7 +37,7 @@ def draw_frame(chance: Chance) -> Frame:
     large = chance.random() < 0.3
     half_width = chance.uniform(0.58, 0.72) if large else chance.uniform(0.44, 0.62)
     ratio = chance.uniform(0.75, 1.0) if large else chance.uniform(0.5, 1.0)
-    rim = chance.choice([0.0, 0.018, 0.03, 0.05, 0.08, 0.13], p=[0.1, 0.25, 0.2, 0.2, 0.15, 0.1])
+    rim = chance.choice([0.0, 0.018, 0.03, 0.05, 0.08, 0.13], p=[0.1, 0.3, 0.25, 0.17, 0.1, 0.08])
     return Frame(
         half_width=half_width,
         half_height=half_width * ratio,

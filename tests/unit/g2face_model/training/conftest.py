@@ -6,11 +6,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from g2face_model.landmarks import MeshLandmarker
 from g2face_model.networks.generator import Generator
+from g2face_model.training.face_labels import GRID
 from g2face_model.training.layers import Scene
 from g2face_model.training.people import People, draw, stack_styles, to_pixels
+from g2face_model.training.scenes import Faces
+from g2face_model.training.wearers import BARE
 from g2face_model.types import Box
 from g2face_model.weights import WeightStore
 
@@ -49,4 +53,19 @@ def scene(people: People) -> Scene:
     hair[10:40, 60:130] = 1
     stripes = np.zeros((192, 192, 3), np.uint8)
     stripes[::4] = 255
-    return Scene(np.asarray(picture, np.uint8), mesh, face, hair, lambda _: stripes)
+    return Scene(np.asarray(picture, np.uint8), mesh, face, hair, lambda _: stripes, np.zeros_like(face))
+
+
+@pytest.fixture(scope="session")
+def labels(people: People) -> NDArray[np.uint8]:
+    """Boxes in place of real labels, (N, 2, GRID, GRID): face and hair."""
+    labels = np.zeros((len(people), 2, GRID, GRID), np.uint8)
+    labels[:, 0, 18:52, 14:50] = 255
+    labels[:, 1, 5:19, 20:44] = 255
+    return labels
+
+
+@pytest.fixture(scope="session")
+def faces(people: People, labels: NDArray[np.uint8]) -> Faces:
+    """All four, known to wear no glasses."""
+    return Faces([(people, labels)], [np.full(len(people), BARE, np.int8)])

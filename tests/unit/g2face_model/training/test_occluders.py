@@ -28,7 +28,7 @@ def test_what_is_relabelled_is_what_looks_different(draw, scene: Scene) -> None:
 
 
 def test_borrowed_hair_hides_face(scene: Scene) -> None:
-    other = Scene(scene.picture[:, ::-1], scene.mesh, scene.face, np.ones_like(scene.hair), scene.texture)
+    other = Scene(scene.picture[:, ::-1], scene.mesh, scene.face, np.ones_like(scene.hair), scene.texture, scene.worn)
     _, labels = compose(scene.picture, _labels(scene), borrow_hair(scene, other, np.random.default_rng(0)))
     assert labels[..., 0].sum() < 0.2 * scene.face.sum()
 
