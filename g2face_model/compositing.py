@@ -75,18 +75,35 @@ def _clip(
 
 
 def cover(photograph: Image, box: Box, mesh: FaceMesh | None, *, noise: np.random.Generator) -> Patch:
-    """Make a face irreversibly unrecognisable: block averages plus noise, over an ellipse larger than the face."""
+    """Make a face irreversibly unrecognisable: block averages plus noise, over an ellipse larger than the face.
+
+    Where the photograph ends, ellipse and blocks are cut off, not shrunk: otherwise corners of the face would show
+    and its visible part be drawn more finely.
+    """
     low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
     if mesh is not None:
         low, high = np.minimum(low, mesh.points[:, :2].min(0)), np.maximum(high, mesh.points[:, :2].max(0))
     margin = _COVER_MARGIN * (high - low)
-    rectangle = _clip(low - margin, high + margin, photograph.shape)
+    low, high = low - margin, high + margin
+    rectangle = _clip(low, high, photograph.shape)
     left, top, width, height = rectangle
     below = photograph[top : top + height, left : left + width]
-    blocks = cv2.resize(below, (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA).astype(np.float32)
-    blocks = np.clip(blocks + noise.normal(0, _NOISE_LEVELS, blocks.shape), 0, 255).astype(np.uint8)
+    columns, rows = (
+        max(1, round(_BLOCKS * min(1.0, n / max(side, 1.0))))
+        for n, side in zip((width, height), high - low, strict=True)
+    )
+    blocks = cv2.resize(below, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    blocks = np.clip(blocks + noise.normal(0, _NOISE_LEVELS, (rows, columns, 1)), 0, 255).astype(np.uint8)
     pixels = cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST)
-    mask = np.zeros((height, width), np.uint8)
-    centre = (width // 2, height // 2)
-    cv2.ellipse(mask, centre, (math.ceil(width / 2), math.ceil(height / 2)), 0, 0, 360, 1, thickness=-1)
-    return Patch(rectangle, np.asarray(pixels, np.uint8), mask.astype(bool))
+    return Patch(rectangle, np.asarray(pixels, np.uint8), _ellipse(low, high, rectangle))
+
+
+def _ellipse(
+    low: NDArray[np.float64], high: NDArray[np.float64], rectangle: tuple[int, int, int, int]
+) -> NDArray[np.bool_]:
+    """(height, width): the part of the ellipse between the corners `low` and `high` that lies in the rectangle."""
+    left, top, width, height = rectangle
+    centre, radius = (low + high) / 2, np.maximum((high - low) / 2, 1.0)
+    x, y = (np.arange(width) + left - centre[0]) / radius[0], (np.arange(height) + top - centre[1]) / radius[1]
+    inside: NDArray[np.bool_] = x**2 + y[:, None] ** 2 <= 1
+    return inside
