@@ -35,7 +35,7 @@ _OF_PARTS = {
     "renderer": "render",
     "parser": "crop and parse",
 }
-_OF_METHODS = {("gate", "measure"): "measure", ("gate", "judge"): "judge"}
+_OF_METHODS = {("gate", "expression"): "measure", ("gate", "measure"): "measure", ("gate", "judge"): "judge"}
 _OF_MODULES: tuple[tuple[ModuleType, str, str], ...] = (
     (alignment, "extract", "crop and parse"),
     (compositing, "paste", "paste"),
