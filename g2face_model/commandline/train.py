@@ -99,9 +99,17 @@ def _gallery(store: WeightStore, args: argparse.Namespace) -> None:
     save_trained("gallery", tensors, metadata={})
 
 
+def _parser(store: WeightStore, args: argparse.Namespace) -> None:
+    from g2face_model.training import parser
+
+    json.dump(parser.train(store, args.people), sys.stdout)
+    print()
+
+
 _STAGES: dict[str, tuple[Callable[[WeightStore, argparse.Namespace], None], str]] = {
     "people": (_people, "generate people: latents, pictures, meshes"),
     "geometry": (_geometry, "fit the statistical model of meshes"),
+    "parser": (_parser, "train what tells face from glasses, hair and hands"),
     "describe": (_describe, "measure every person: embeddings, attributes, tones"),
     "mapping": (_mapping, "train the mapping and its predictors"),
     "gallery": (_gallery, "choose the people virtual identities are made from"),
