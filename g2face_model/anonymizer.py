@@ -35,6 +35,8 @@ from g2face_model.verification import Fingerprint, Gate
 
 Seeds = Callable[[int], bytes]
 _MIN_CROP_PX, _MAX_CROP_PX = 128, 1024
+_FOREHEAD = 0.25  # how far the face is replaced above the mesh, towards the hairline, as a share of its upper height
+_CORRECTIONS, _CORRECTION_GAIN = 1, np.float32(0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ class _Original:
     colours: Floats
     replaceable: Floats
     fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A generated face: colours and what of it is face (G, G, 4) in 0..1, and its mesh in the same px."""
+
+    layers: Floats
+    mesh: FaceMesh
 
 
 class Anonymizer:
@@ -109,7 +119,8 @@ class Anonymizer:
         size = int(np.clip(round(alignment.crop_size(points)), _MIN_CROP_PX, _MAX_CROP_PX))
         crop = alignment.extract(image, points, size)
         landmarks = self._parts.landmarks.landmarks(image, box, mesh)
-        geometry = self._parts.geometry.derive(_moved(mesh, crop))
+        expression = self._parts.gate.expression(image, mesh)
+        geometry = self._parts.geometry.derive(_moved(mesh, crop), expression)
         return Face(index, box, landmarks, mesh, crop, geometry)
 
     def _hopeless(self, face: Face) -> str | None:
@@ -125,7 +136,7 @@ class Anonymizer:
     def _examine(self, image: Image, face: Face) -> _Original:
         colours = face.crop.pixels.astype(np.float32) / np.float32(255)
         replaceable = self._parts.parser.parse(face.crop.pixels)[..., 0]
-        fingerprint = self._parts.gate.measure(image, face.mesh)
+        fingerprint = self._parts.gate.measure(image, face.mesh, face.geometry.expression)
         return _Original(face, _moved(face.mesh, face.crop), colours, replaceable, fingerprint)
 
     def _best_attempt(self, image: Image, original: _Original, seed: bytes) -> tuple[Patch, Verdict]:
@@ -154,19 +165,37 @@ class Anonymizer:
 
     def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> Patch:
         """Render a person who does not exist, bring them into the original's place, and paste."""
+        size = original.face.crop.size
+        pixels = self._parts.renderer.render(identity.styles, size=size)
+        mesh = self._parts.landmarker.refine(pixels, _scaled(original.mesh, len(pixels) / size))
+        pasteable = self._parts.parser.parse(pixels)[..., :1]
+        rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)
+        aim = original.mesh
+        for _ in range(_CORRECTIONS):
+            aim = self._corrected(aim, original, *self._place(original, rendered, aim))
+        colours, alpha = self._place(original, rendered, aim)
+        return compositing.paste(image, colours, alpha, matrix=original.face.crop.matrix)
+
+    def _place(self, original: _Original, rendered: _Rendered, aim: FaceMesh) -> tuple[Floats, Floats]:
+        """The rendered face with its landmarks at `aim`, in the original's light (S, S, 3), and its mask (S, S)."""
         size, mesh = original.face.crop.size, original.mesh
-        rendered = self._parts.renderer.render(identity.styles, size=size)
-        source = self._parts.landmarker.refine(rendered, _scaled(mesh, len(rendered) / size))
-        pasteable = self._parts.parser.parse(rendered)[..., :1]
-        layers = np.concatenate([rendered.astype(np.float32) / np.float32(255), pasteable], 2)
-        layers = fusion.deform(layers, source, mesh, size=size)
+        layers = fusion.deform(rendered.layers, rendered.mesh, aim, size=size)
+        colours, pasteable = layers[..., :3], layers[..., 3]
         width_px = fusion.face_width(mesh)
-        outline = fusion.outline_mask(mesh, size, forehead=0.25)
-        alpha = fusion.fusion_mask(original.replaceable, layers[..., 3], outline, width_px=width_px)
-        weight = np.minimum(original.replaceable, layers[..., 3]) * fusion.outline_mask(mesh, size)
-        lit = fusion.relight(layers[..., :3], original.colours, weight, width_px=width_px)
-        lit = fusion.soften(lit, original.colours, weight)
-        return compositing.paste(image, lit, alpha, matrix=original.face.crop.matrix)
+        outline = fusion.outline_mask(mesh, size, forehead=_FOREHEAD)
+        alpha = fusion.fusion_mask(original.replaceable, pasteable, outline, width_px=width_px)
+        weight = np.minimum(original.replaceable, pasteable) * fusion.outline_mask(mesh, size)
+        lit = fusion.relight(colours, original.colours, weight, width_px=width_px)
+        return fusion.soften(lit, original.colours, weight), alpha
+
+    def _corrected(self, aim: FaceMesh, original: _Original, colours: Floats, alpha: Floats) -> FaceMesh:
+        """Where to aim so that the landmarks, as they are found in the fused face, come out where they are wanted.
+
+        The landmarker reads texture, too: the same positions under another skin are found elsewhere.
+        """
+        fused = original.colours + (colours - original.colours) * alpha[..., None]
+        found = self._parts.landmarker.refine(np.rint(fused * 255).astype(np.uint8), original.mesh)
+        return replace(aim, points=aim.points + _CORRECTION_GAIN * (original.mesh.points - found.points))
 
 
 def _moved(mesh: FaceMesh, crop: Crop) -> FaceMesh:

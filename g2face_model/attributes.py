@@ -1,7 +1,8 @@
 """Photograph and mesh -> what a stranger would say of the person: age, sex, tone of the skin.
 
-Used to choose virtual identities that are plausible in the original's place and to measure fairness, never stored with a
-person. Measured on 48 people (18 to 48 years) x 2 photographs: mean absolute error of the age 4.4 years, sex 97 % right.
+Used to choose virtual identities that are plausible in the original's place and to measure fairness, never stored with
+a person. Measured on 48 people (18 to 48 years) x 2 photographs: mean absolute error of the age 4.4 years, sex 97 %
+right.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from g2face_model.types import FaceGeometry, FaceMesh
+from g2face_model.types import FaceGeometry, FaceMesh, Floats
 
 if TYPE_CHECKING:
     from g2face_model.weights import WeightStore
@@ -22,6 +22,15 @@ Points = NDArray[np.float64]
 # Mesh vertices in left-right pairs (eye corners, mouth corners, temples, brows, jaw), as seen in the picture.
 _LEFT, _RIGHT = [33, 133, 61, 234, 127, 105, 172], [263, 362, 291, 454, 356, 334, 397]
 _FOREHEAD, _CHIN = 10, 152
+LIPS = (
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
+)  # fmt: skip
+EYELIDS = (
+    33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246,
+    263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466,
+)  # fmt: skip
+_LIPS_WEIGHT, _EYELIDS_WEIGHT = 5.0, 3.0
 
 
 def rigid_fit(source: Points, target: Points) -> tuple[float, Points, Points]:
@@ -43,7 +52,7 @@ def rigid_fit(source: Points, target: Points) -> tuple[float, Points, Points]:
 def angles_of(rotation: Points) -> Points:
     """Yaw, pitch and roll in degrees of a rotation (3, 3) from the mean face to the camera; 0, 0, 0 is frontal.
 
-    Yaw is positive when the face turns to the picture's right, pitch when it looks down, roll clockwise.
+    Yaw is positive when the face turns to the picture's left, pitch when it looks down, roll clockwise.
     """
     yaw = np.arcsin(np.clip(-rotation[2, 0], -1.0, 1.0))
     pitch = np.arctan2(rotation[2, 1], rotation[2, 2])
@@ -64,13 +73,23 @@ class GeometryModel:
         mean, components, spreads = (tensors[k].double().numpy() for k in ("mean", "components", "spreads"))
         return cls(mean, components, spreads)
 
-    def derive(self, mesh: FaceMesh) -> FaceGeometry:
-        """Pose and shape of a mesh in any coordinate system of whole-photograph or crop px."""
+    def derive(self, mesh: FaceMesh, expression: Floats) -> FaceGeometry:
+        """Pose and shape of a mesh in px of the photograph or of a crop, beside the measured expression (7,)."""
         points = mesh.points[:SURFACE].astype(np.float64)
         scale, rotation, translation = rigid_fit(points, self.mean)
         residual = (points @ (scale * rotation).T + translation - self.mean).reshape(-1)
         shape = self.components @ residual / self.spreads
-        return FaceGeometry(shape=shape.astype(np.float32), angles=angles_of(rotation.T).astype(np.float32))
+        angles = angles_of(rotation.T).astype(np.float32)
+        return FaceGeometry(shape.astype(np.float32), expression, angles)
+
+    def metric(self) -> Points:
+        """(K, K): d @ metric @ d is the mean square distance of the vertices, in inter-ocular distances, that a
+        difference d of shape coefficients makes; lips and eyelids, which carry expression, count several times."""
+        weights = np.ones(SURFACE)
+        weights[list(LIPS)], weights[list(EYELIDS)] = _LIPS_WEIGHT, _EYELIDS_WEIGHT
+        scaled = self.components * self.spreads[:, None] * np.repeat(np.sqrt(weights / weights.sum()), 3)
+        metric: Points = scaled @ scaled.T
+        return metric
 
     def face(self, shape: NDArray[np.float32]) -> Points:
         """(468, 3) frontal face of unit inter-ocular distance with these coefficients (K,)."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from g2face_model.attributes import Attributes
 from g2face_model.networks.generator import SLOTS
-from g2face_model.networks.mapping import Mapping, Predictor, cosines
+from g2face_model.networks.mapping import ANGLES, EXPRESSIONS, SHAPE, Mapping, Predictor, cosines
 from g2face_model.types import FaceMesh, Floats, Image
 
 if TYPE_CHECKING:
@@ -29,9 +29,11 @@ COARSE = 9  # slots 0..8 carry pose, shape, expression and hair; 9..15 colours
 SEED_BYTES = 32
 # Mesh vertices whose colour tells tone, beard and stubble: forehead, cheeks, nose, upper lip, chin, jaw.
 _TONES = (151, 108, 337, 50, 280, 205, 425, 5, 164, 199, 200, 172, 397)
+_MAX_ANGLE, _MAX_SPREADS = 38 / 30, 3.0  # of a condition; outside of these few generated people were seen
 _TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 # One unit of implausibility: what a stranger would notice.
-_YEARS, _SEX, _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 9.0, 0.3, 10.0, 6.0, 15.0, 1.5
+_YEARS, _SEX, _LIGHTNESS, _HUE, _DEGREES, _SHAPE, _EXPRESSION = 9.0, 0.3, 10.0, 6.0, 15.0, 1.5, 0.4
+_LEADING = 20  # shape components that a stranger could see
 _DRAW = 0.7  # spread of the keyed draw: how much plausibility is given up for variety
 _LIKENESS = 6.0  # cost of predicted similarity, per unit of cosine of the worst recogniser
 
@@ -95,7 +97,7 @@ class IdentityCodes:
 
 @dataclass(frozen=True)
 class Gallery:
-    """N generated people without pixels: latents (standardised, (N, 512)), colours' w (N, 512), conditions (N, 83) and
+    """N generated people without pixels: latents (standardised, (N, 512)), colours' w (N, 512), conditions (N, 90) and
     looks: age in years (N,), masculinity (N,), tones (N, 13, 3)."""
 
     latents: Floats
@@ -106,7 +108,7 @@ class Gallery:
     tones: Floats
 
     def implausibility(self, looks: Looks, condition: Floats) -> Floats:
-        """(N,): squared distance of every person from these looks and this condition (83,), in units that a stranger
+        """(N,): squared distance of every person from these looks and this condition (90,), in units that a stranger
         would notice."""
         wanted = looks.attributes
         tone = self.tones - looks.tones
@@ -115,8 +117,10 @@ class Gallery:
         cost += ((tone[..., 0] / _LIGHTNESS) ** 2).mean(1)
         if looks.colourful:
             cost += ((tone[..., 1:] / _HUE) ** 2).sum(2).mean(1)
-        cost += (((self.conditions[:, :3] - condition[:3]) * 30 / _DEGREES) ** 2).sum(1)
-        cost += (((self.conditions[:, 3:23] - condition[3:23]) / _SHAPE) ** 2).mean(1)
+        difference = self.conditions - condition
+        cost += ((difference[:, :ANGLES] * 30 / _DEGREES) ** 2).sum(1)
+        cost += ((difference[:, ANGLES : ANGLES + _LEADING] / _SHAPE) ** 2).mean(1)
+        cost += (np.abs(difference[:, -EXPRESSIONS:]).sum(1) / 2 / _EXPRESSION) ** 2
         return np.asarray(cost, np.float32)
 
 
@@ -159,9 +163,10 @@ class IdentityModel:
     ) -> list[VirtualIdentity]:
         """The `count` best identities for a face, best first. The same seed and face give the same list.
 
-        `condition` (83,) is the wanted geometry, `embeddings` the original's, to stay away from.
+        `condition` (90,) is the wanted geometry, `embeddings` the original's, to stay away from.
         """
         code = self.codes.encode(embeddings)
+        condition = within_reach(condition)
         cost = self.gallery.implausibility(looks, condition) - _DRAW * keyed_gumbel(seed, len(self.gallery.latents))
         chosen = np.argsort(cost, kind="stable")[:count]
         latents, likeness = self._move(chosen, condition, code)
@@ -182,6 +187,12 @@ class IdentityModel:
         fine = self.gallery.colours[number]
         styles = np.concatenate([np.tile(coarse, (COARSE, 1)), np.tile(fine, (SLOTS - COARSE, 1))])
         return VirtualIdentity(number, np.asarray(styles, np.float32))
+
+
+def within_reach(condition: Floats) -> Floats:
+    """The nearest condition (90,) to what the generator has seen; the deformation bridges the rest."""
+    limits = np.repeat(np.float32([_MAX_ANGLE, _MAX_SPREADS, 1.0]), [ANGLES, SHAPE, EXPRESSIONS])
+    return np.clip(condition, -limits, limits)
 
 
 def keyed_gumbel(seed: bytes, count: int) -> Floats:

@@ -65,16 +65,18 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class FaceGeometry:
-    """What is kept of a face. `shape` (80,) float32: coefficients of the mesh model, identity and expression together;
-    `angles` (3,) float32: yaw, pitch, roll in degrees."""
+    """What is kept of a face. `shape` (80,) float32: coefficients of the mesh model, form and movement together;
+    `expression` (7,) float32: probabilities of the seven expressions; `angles` (3,) float32: yaw, pitch, roll in
+    degrees."""
 
     shape: Floats
+    expression: Floats
     angles: Floats
 
     @property
     def condition(self) -> Floats:
-        """(83,) float32: what the generator is conditioned on."""
-        return np.concatenate([self.angles / 30.0, self.shape]).astype(np.float32)
+        """(90,) float32: what the generator is conditioned on: angles / 30 degrees, shape, expression."""
+        return np.concatenate([self.angles / 30.0, self.shape, self.expression]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

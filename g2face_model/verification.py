@@ -55,15 +55,19 @@ class Gate:
         self.recognisers = tuple(recognisers)
         self._landmarker, self._expressions, self._config = landmarker, expressions, config
 
-    def measure(self, image: Image, mesh: FaceMesh) -> Fingerprint:
-        """Take the fingerprint of the face under `mesh`."""
+    def expression(self, image: Image, mesh: FaceMesh) -> Floats:
+        """(7,) probabilities in the order of EXPRESSIONS."""
+        return self._expressions.probabilities(image, mesh)
+
+    def measure(self, image: Image, mesh: FaceMesh, expression: Floats) -> Fingerprint:
+        """Take the fingerprint of the face under `mesh` with its measured expression."""
         embeddings = {recogniser.name: recogniser.embed(image, mesh) for recogniser in self.recognisers}
-        return Fingerprint(embeddings, mesh, self._expressions.probabilities(image, mesh))
+        return Fingerprint(embeddings, mesh, expression)
 
     def judge(self, before: Fingerprint, image: Image, *, attempts: int) -> Verdict:
         """Look at the changed photograph where the face was, and compare. The landmarker starts from the old mesh."""
         mesh = self._landmarker.refine(image, before.mesh)
-        after = self.measure(image, mesh)
+        after = self.measure(image, mesh, self.expression(image, mesh))
         similarities = {
             name: similarity(embedding, after.embeddings[name]) for name, embedding in before.embeddings.items()
         }
@@ -71,7 +75,7 @@ class Gate:
         agreement = expression_agreement(before.expression, after.expression)
         reasons = [
             *self._recognised(similarities),
-            *(["face not found again"] if mesh.score < self._config.min_mesh_score else []),
+            *(["face not found again"] if not mesh.score >= self._config.min_mesh_score else []),
             *(["landmarks moved"] if not nme <= self._config.max_landmark_nme else []),
             *(["expression changed"] if self._changed(before.expression, after.expression, agreement) else []),
         ]

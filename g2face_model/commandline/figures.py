@@ -236,7 +236,9 @@ class Session:
                 self._report.record("trade-off", found, margin=margin, summary=summary)
                 kept = [percent(summary.nme_mean, 2), percent(summary.nme_p95, 2), number(summary.attempts, 1)]
                 cells.append([f"{margin:g}", judge, share(summary.released), *found_cells(found)[1:], *kept])
-        self._report.show("The gate's strength; a judge without part in the gate, released faces", aligned(cells))
+        self._report.show(
+            "The gate's strength; a judge without part in the gate, released faces", aligned(cells, labels=2)
+        )
 
 
 def _groups(people: People) -> list[tuple[str, NDArray[np.bool_]]]:

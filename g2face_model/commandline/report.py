@@ -39,7 +39,7 @@ def found_table(rows: Iterable[tuple[str, Identification]]) -> str:
     """Who is found: one row per probes and recogniser."""
     heading = ["recogniser", "probes", "people", "TAR, FAR 0.1 %", "TAR, FAR 1 %", "rank 1", "cosine"]
     cells = [[found.recogniser, probes, *found_cells(found)] for probes, found in rows]
-    return aligned([heading, *cells])
+    return aligned([heading, *cells], labels=2)
 
 
 def found_cells(found: Identification) -> list[str]:
@@ -60,7 +60,7 @@ def matches_table(rows: Iterable[tuple[str, Identification]]) -> str:
         ]
         for probes, found in rows
     ]
-    return aligned([heading, *cells])
+    return aligned([heading, *cells], labels=2)
 
 
 def faces_table(rows: Iterable[tuple[str, Summary]]) -> str:

@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from g2face_model.evaluation.identification import Share
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equally many cells, the heading first: the first column to the left, all others to the right."""
+def aligned(rows: Sequence[Sequence[str]], *, labels: int = 1) -> str:
+    """Rows of equally many cells, the heading first: the first columns, `labels`, to the left, all others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(_padded, row, widths, range(len(row)))).rstrip() for row in rows)
-
-
-def _padded(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if column else cell.ljust(width)
+    lines = []
+    for row in rows:
+        left = [cell.ljust(width) for cell, width in zip(row[:labels], widths, strict=False)]
+        right = [cell.rjust(width) for cell, width in zip(row[labels:], widths[labels:], strict=True)]
+        lines.append("  ".join(left + right).rstrip())
+    return "\n".join(lines)
 
 
 def number(value: float, digits: int) -> str:

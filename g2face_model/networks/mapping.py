@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LATENT, CONDITION = 512, 83
+LATENT, ANGLES, SHAPE, EXPRESSIONS = 512, 3, 80, 7
+CONDITION = ANGLES + SHAPE + EXPRESSIONS
 _HIDDEN = 1024
 
 
@@ -36,8 +37,8 @@ class Trunk(nn.Module):
 
 
 class Predictor(nn.Module):
-    """What a rendering of a latent (N, 512) will measure: its geometry's condition (N, 83) and, per recogniser, its
-    identity code (N, sum of `code_sizes`), each recogniser's part of unit length."""
+    """What a rendering of a latent (N, 512) will measure: its geometry's condition (N, 90), expression as logits, and,
+    per recogniser, its identity code (N, sum of `code_sizes`), each recogniser's part of unit length."""
 
     def __init__(self, code_sizes: tuple[int, ...]) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class Predictor(nn.Module):
 
 
 class Mapping(nn.Module):
-    """(donor's latent (N, 512), wanted condition (N, 83), code to stay away from (N, K)) -> latent (N, 512).
+    """(donor's latent (N, 512), wanted condition (N, 90), code to stay away from (N, K)) -> latent (N, 512).
 
     The donor is moved: into the wanted geometry, and away from the person to protect. A recogniser that is not used has
     zeros for its part of the code. Output layer zero at the start: an untrained mapping returns the donor.

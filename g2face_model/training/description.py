@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from g2face_model.attributes import AttributeEstimator
+from g2face_model.expression import ExpressionEstimator
 from g2face_model.fusion import outline_mask
 from g2face_model.identity import tones
 from g2face_model.parsing import FaceParser
@@ -27,11 +28,12 @@ _BATCH = 4
 
 @dataclass(frozen=True)
 class Description:
-    """N people: `ages` in years, `masculinity`, `tones` (N, 13, 3), `visible` (N,): the share of the
-    mesh's outline that is bare face (no fringe, glasses or hand)."""
+    """N people: apparent `ages` in years, `masculinity`, `expressions` (N, 7), `tones` (N, 13, 3), `visible` (N,): the
+    share of the mesh's outline that is bare face (no fringe, glasses or hand)."""
 
     ages: Floats
     masculinity: Floats
+    expressions: Floats
     tones: Floats
     visible: Floats
 
@@ -42,6 +44,7 @@ class Describer:
     def __init__(self, store: WeightStore) -> None:
         self._recognisers = load_recognisers(store)
         self._attributes = AttributeEstimator(store)
+        self._expressions = ExpressionEstimator(store)
         self._parser = FaceParser(store)
 
     def embed(self, people: People) -> dict[str, NDArray[np.float16]]:
@@ -58,7 +61,8 @@ class Describer:
         found = self._attributes.estimate(picture, mesh)
         outline = outline_mask(mesh, STORED_PX)
         visible = float((self._parser.parse(picture)[..., 0] * outline).sum() / max(float(outline.sum()), 1.0))
-        return found.age_years, found.masculinity, tones(picture, mesh), visible
+        expression = self._expressions.probabilities(picture, mesh)
+        return found.age_years, found.masculinity, expression, tones(picture, mesh), visible
 
 
 def _embed(recogniser: TorchRecogniser, people: People) -> NDArray[np.float16]:

@@ -39,7 +39,7 @@ def make_gallery(
     rows = []
     for people, _, described in read_descriptions(folder):
         for i in range(len(people)):
-            face = geometry.derive(FaceMesh(people.meshes[i], 1.0))
+            face = geometry.derive(FaceMesh(people.meshes[i], 1.0), described.expressions[i])
             bare = people.scores[i] > _MIN_SCORE and described.visible[i] > _MIN_VISIBLE
             if not bare or abs(face.angles[0]) > _MAX_YAW or abs(face.angles[1]) > _MAX_PITCH:
                 continue

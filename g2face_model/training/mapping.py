@@ -25,12 +25,13 @@ from tqdm import tqdm
 
 from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityCodes
-from g2face_model.networks.mapping import Mapping, Predictor, cosines
-from g2face_model.training.description import read_descriptions
+from g2face_model.networks.mapping import ANGLES, EXPRESSIONS, SHAPE, Mapping, Predictor, cosines
+from g2face_model.training.description import Description, read_descriptions
+from g2face_model.training.people import People
 from g2face_model.types import FaceMesh, Floats
 
 CODE_SIZES = {"dlib": 96, "faceres": 128, "mobileface": 128}
-_POSE_WEIGHT = 4.0  # an error of pose is worse than one of any shape coefficient
+_ANGLES_WEIGHT, _SHAPE_WEIGHT, _EXPRESSION_WEIGHT = 1.0, 4.0, 0.3
 _HELD_OUT = 200
 
 
@@ -38,8 +39,8 @@ _HELD_OUT = 200
 class MappingConfig:
     """Defaults of the committed weights."""
 
-    predictor_epochs: int = 40
-    mapping_epochs: int = 60
+    predictor_epochs: int = 30
+    mapping_epochs: int = 40
     batch: int = 128
     learning_rate: float = 1e-3
     jitter: float = 0.05  # of latents and conditions, in standard deviations
@@ -53,7 +54,7 @@ class MappingConfig:
 
 @dataclass(frozen=True)
 class Corpus:
-    """N people as the mapping sees them: standardised latents (N, 512), conditions (N, 83), codes (N, K)."""
+    """N people as the mapping sees them: standardised latents (N, 512), conditions (N, 90), codes (N, K)."""
 
     latents: Tensor
     conditions: Tensor
@@ -86,16 +87,17 @@ class Prepared:
     codes: IdentityCodes
     latent_mean: Floats
     latent_spread: Floats
+    metric: Tensor  # of shape coefficients, see GeometryModel.metric
 
 
 def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -> Prepared:
     """Read people and descriptions, leave out pictures in which no face was found, and standardise."""
     latents, conditions = [], []
     embeddings: dict[str, list[Floats]] = {name: [] for name in CODE_SIZES}
-    for people, vectors, _ in read_descriptions(folder):
+    for people, vectors, described in read_descriptions(folder):
         good = np.flatnonzero(people.scores > min_score)
         latents.append(people.coarse[good])
-        conditions += [geometry.derive(FaceMesh(people.meshes[i], 1.0)).condition for i in good]
+        conditions += [_condition(geometry, people, described, i) for i in good]
         for name, rows in embeddings.items():
             rows.append(vectors[name][good])
     stacked = {name: np.concatenate(rows) for name, rows in embeddings.items()}
@@ -106,14 +108,34 @@ def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -
     corpus = Corpus(
         *(torch.from_numpy(np.asarray(a, np.float32)) for a in ((coarse - mean) / spread, conditions, encoded))
     )
-    return Prepared(corpus, codes, mean, spread)
+    metric = torch.from_numpy(geometry.metric()).float()
+    return Prepared(corpus, codes, mean, spread, metric)
 
 
-def geometry_error(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """Mean square over the condition (N, 83), pose weighted: -> ()."""
-    weight = torch.ones(predicted.shape[1])
-    weight[:3] = _POSE_WEIGHT**0.5
-    return F.mse_loss(predicted * weight, wanted * weight)
+def _condition(geometry: GeometryModel, people: People, described: Description, index: int) -> Floats:
+    return geometry.derive(FaceMesh(people.meshes[index], 1.0), described.expressions[index]).condition
+
+
+class GeometryLoss(nn.Module):
+    """How far predicted conditions (N, 90) are from wanted ones: squared error of the angles, mean square distance of
+    the vertices relative to a spread of all coefficients, divergence of the expression."""
+
+    metric: Tensor
+
+    def __init__(self, metric: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("metric", metric / metric.trace())
+
+    def forward(self, predicted: Tensor, wanted: Tensor) -> Tensor:
+        parts = [torch.split(x, [ANGLES, SHAPE, EXPRESSIONS], 1) for x in (predicted, wanted)]
+        (angles, shape, logits), (wanted_angles, wanted_shape, expression) = parts
+        difference = shape - wanted_shape
+        moved = (difference @ self.metric * difference).sum(1).mean()
+        return (
+            _ANGLES_WEIGHT * F.mse_loss(angles, wanted_angles)
+            + _SHAPE_WEIGHT * moved
+            + _EXPRESSION_WEIGHT * F.kl_div(F.log_softmax(logits, 1), expression, reduction="batchmean")
+        )
 
 
 def optimise(
@@ -134,18 +156,24 @@ def optimise(
     network.eval().requires_grad_(False)
 
 
-def train_predictor(corpus: Corpus, sizes: tuple[int, ...], *, seed: int, config: MappingConfig) -> Predictor:
+def train_predictor(
+    corpus: Corpus, sizes: tuple[int, ...], *, geometry: GeometryLoss, seed: int, config: MappingConfig
+) -> Predictor:
     torch.manual_seed(seed)
     predictor = Predictor(sizes)
 
     def loss(batch: Tensor) -> Tensor:
         latents = corpus.latents[batch]
-        condition, codes = predictor(latents + config.jitter * torch.randn_like(latents))
+        condition, codes = predictor(_jittered(latents, config.jitter))
         likeness = cosines(codes, corpus.codes[batch], sizes)
-        return geometry_error(condition, corpus.conditions[batch]) + (1 - likeness).mean()
+        return geometry(condition, corpus.conditions[batch]) + (1 - likeness).mean()
 
     optimise(predictor, loss, rows=len(corpus), epochs=config.predictor_epochs, config=config)
     return predictor
+
+
+def _jittered(values: Tensor, amount: float) -> Tensor:
+    return values + amount * torch.randn_like(values)
 
 
 def whitening(latents: Tensor) -> Tensor:
@@ -157,7 +185,12 @@ def whitening(latents: Tensor) -> Tensor:
 
 
 def train_mapping(
-    corpus: Corpus, predictors: list[Predictor], sizes: tuple[int, ...], *, config: MappingConfig
+    corpus: Corpus,
+    predictors: list[Predictor],
+    sizes: tuple[int, ...],
+    *,
+    geometry: GeometryLoss,
+    config: MappingConfig,
 ) -> Mapping:
     torch.manual_seed(config.seed)
     mapping, white = Mapping(sum(sizes)), whitening(corpus.latents)
@@ -170,14 +203,14 @@ def train_mapping(
         used = (torch.rand(len(batch), len(sizes)) > config.forgotten).float()
         away = corpus.codes[target] * used.repeat_interleave(torch.tensor(sizes), dim=1)
         wanted = corpus.conditions[target]
-        wanted = wanted + config.jitter * torch.randn_like(wanted)
+        wanted = torch.cat([_jittered(wanted[:, :-EXPRESSIONS], config.jitter), wanted[:, -EXPRESSIONS:]], 1)
         moved = mapping(donor, wanted, away)
-        condition, codes = predictors[turn](moved + config.jitter * torch.randn_like(moved))
+        condition, codes = predictors[turn](_jittered(moved, config.jitter))
         kept = (1 - cosines(codes, corpus.codes[batch], sizes)).mean()
         alike = (F.relu(cosines(codes, corpus.codes[target], sizes) - config.margin) * used).mean()
         strayed = ((moved - donor) @ white).square().mean()
         outlying = F.relu((moved @ white).abs() - 2.5).square().mean()
-        pull = geometry_error(condition, wanted) + config.keep * kept + config.push * alike
+        pull = geometry(condition, wanted) + config.keep * kept + config.push * alike
         total: Tensor = pull + config.stay * strayed + outlying
         return total
 
@@ -186,19 +219,26 @@ def train_mapping(
 
 
 @torch.inference_mode()
-def report(corpus: Corpus, predictor: Predictor, mapping: Mapping, sizes: tuple[int, ...]) -> dict[str, float]:
+def report(
+    corpus: Corpus, predictor: Predictor, mapping: Mapping, sizes: tuple[int, ...], *, geometry: GeometryLoss
+) -> dict[str, float]:
     """Figures on people that training has not seen: explained variance of the pose, code cosines, and what the mapping
     reaches for random pairs by the predictor's measure."""
     condition, codes = predictor(corpus.latents)
     residual = (condition - corpus.conditions).var(0) / corpus.conditions.var(0)
+    expressions = [x[:, -EXPRESSIONS:].argmax(1) for x in (condition, corpus.conditions)]
     target = torch.arange(len(corpus)).roll(1)
     moved = mapping(corpus.latents, corpus.conditions[target], corpus.codes[target])
     moved_condition, moved_codes = predictor(moved)
     return {
         "yaw_r2": float(1 - residual[0]),
         "pitch_r2": float(1 - residual[1]),
+        "expression_right": float((expressions[0] == expressions[1]).float().mean()),
         "code_cosine": float(cosines(codes, corpus.codes, sizes).mean()),
-        "moved_geometry_error": float(geometry_error(moved_condition, corpus.conditions[target])),
+        "moved_geometry_error": float(geometry(moved_condition, corpus.conditions[target])),
+        "moved_expression_right": float(
+            (moved_condition[:, -EXPRESSIONS:].argmax(1) == expressions[1][target]).float().mean()
+        ),
         "moved_likeness_to_target": float(cosines(moved_codes, corpus.codes[target], sizes).mean()),
         "moved_likeness_to_donor": float(cosines(moved_codes, corpus.codes, sizes).mean()),
     }
@@ -211,8 +251,11 @@ def train(prepared: Prepared, *, config: MappingConfig) -> tuple[dict[str, Tenso
         corpus.part(slice(0, len(corpus) - _HELD_OUT)),
         corpus.part(slice(len(corpus) - _HELD_OUT, None)),
     )
-    predictors = [train_predictor(learned, sizes, seed=config.seed + k, config=config) for k in range(2)]
-    mapping = train_mapping(learned, predictors, sizes, config=config)
+    geometry = GeometryLoss(prepared.metric)
+    predictors = [
+        train_predictor(learned, sizes, geometry=geometry, seed=config.seed + k, config=config) for k in range(2)
+    ]
+    mapping = train_mapping(learned, predictors, sizes, geometry=geometry, config=config)
     tensors = {f"mapping.{name}": tensor for name, tensor in mapping.state_dict().items()}
     tensors |= {f"predictor.{name}": tensor for name, tensor in predictors[0].state_dict().items()}
     tensors["latent.mean"], tensors["latent.spread"] = (
@@ -220,5 +263,5 @@ def train(prepared: Prepared, *, config: MappingConfig) -> tuple[dict[str, Tenso
     )
     for name, (mean, basis) in prepared.codes.bases.items():
         tensors[f"codes.{name}.mean"], tensors[f"codes.{name}.basis"] = torch.from_numpy(mean), torch.from_numpy(basis)
-    figures = report(held_out, predictors[0], mapping, sizes)
+    figures = report(held_out, predictors[0], mapping, sizes, geometry=geometry)
     return tensors, {"recognisers": " ".join(prepared.codes.bases)}, figures
