@@ -56,8 +56,9 @@ def test_codes_count_for_as_much_as_the_other_inputs() -> None:
 
 def test_predicted_codes_have_parts_of_unit_length(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
     torch.manual_seed(0)
-    condition, codes = Predictor(SIZES).eval()(inputs[0])
+    condition, *others, codes = Predictor(SIZES).eval()(inputs[0])
     assert condition.shape == (4, CONDITION)
+    assert all(torch.isfinite(other).all() for other in others)
     for part in torch.split(codes, list(SIZES), 1):
         torch.testing.assert_close(part.norm(dim=1), torch.ones(4))
 
