@@ -11,7 +11,7 @@ FACES ?= ../shared/faces
 .PHONY: help install weights demo test lint format bench figures clean
 
 help:
-	@echo "make demo     anonymize two sample photographs and restore them, into demo-out/"
+	@echo "make demo     anonymize two portraits and a generated group, restore one, into demo-out/"
 	@echo "make test     linters, types, import contracts and all tests"
 	@echo "make bench    speed and memory per face, beside deface"
 	@echo "make figures  privacy, utility and cost on the photographs in FACES=folder"

@@ -1,4 +1,4 @@
-"""demo --out FOLDER: public-domain photographs there and back, with what was measured on every face."""
+"""demo --out FOLDER: two public-domain photographs and a generated group there and back, with what was measured."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from g2face_model.commandline.anonymize import SHEET_NAME, Anonymizes, Batch, bu
 from g2face_model.commandline.console import Line, say, usage
 from g2face_model.commandline.photos import Outbox, Photo
 from g2face_model.errors import RecoveryError
+from g2face_model.types import Image
 
 SAMPLES = {
     "astronaut.png": ("skimage", "data/astronaut.png"),
@@ -19,6 +20,8 @@ SAMPLES = {
 }
 """Portraits of Eileen Collins and Grace Hopper, both by the United States government, that ship in scikit-image and
 matplotlib."""
+GROUP = "group.png"
+"""Eight people who do not exist."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,13 +32,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    anonymizer = build(args, on_failure="cover")
     try:
-        photos = _write_samples(args.out / "originals")
+        photos = _write_samples(args.out / "originals", weights_dir=args.weights_dir)
     except ModuleNotFoundError as error:
         return usage(f"the sample photographs come with {error.name}: install the extra called demo")
     except OSError as error:
         return usage(f"the sample photographs cannot be written: {error.strerror}")
-    return show(build(args, on_failure="cover"), photos, args.out)
+    return show(anonymizer, photos, args.out)
 
 
 def show(anonymizer: Anonymizes, photos: Sequence[Photo], out: Path) -> int:
@@ -57,12 +61,22 @@ def show(anonymizer: Anonymizes, photos: Sequence[Photo], out: Path) -> int:
     return 0 if proven and all(line["status"] != "failed" for line in [*lines, sheet]) else 1
 
 
-def _write_samples(folder: Path) -> list[Photo]:
-    """The sample photographs as files in `folder`."""
+def _write_samples(folder: Path, *, weights_dir: Path | None) -> list[Photo]:
+    """The sample photographs as files in `folder`. Raises `WeightsError` when the generator is not there."""
     outbox = Outbox(folder, [])
     for name, (package, member) in SAMPLES.items():
         outbox.write(name, (resources.files(package) / member).read_bytes())
-    return [Photo(name, folder / name) for name in SAMPLES]
+    outbox.write(GROUP, images.encode(_group_photo(weights_dir), "png"))
+    return [Photo(name, folder / name) for name in (*SAMPLES, GROUP)]
+
+
+def _group_photo(weights_dir: Path | None) -> Image:
+    # Here and not above: --help and bad usage should not wait for torch.
+    from g2face_model.group_photo import group_photo
+    from g2face_model.weights import WeightStore
+
+    say("generating a group of people ...")
+    return group_photo(WeightStore(weights_dir))
 
 
 def _prove(line: Line, photo: Photo, key: payload_file.Key, out: Path) -> bool:

@@ -14,6 +14,7 @@ from pixelation import Pixelation
 from g2face_model import images
 from g2face_model.commandline import demo
 from g2face_model.commandline.photos import Photo
+from g2face_model.weights import WeightStore
 
 
 @pytest.fixture
@@ -76,18 +77,24 @@ def test_without_a_face_there_is_nothing_to_prove(
     assert "nothing to restore" in printed
 
 
-def test_the_samples_are_portraits_that_come_with_the_demo_extra(tmp_path: Path) -> None:
+def test_the_samples_are_portraits_that_come_with_the_demo_extra_and_a_generated_group(
+    tmp_path: Path, store: WeightStore
+) -> None:
     pytest.importorskip("skimage")
     pytest.importorskip("matplotlib")
-    shapes = {photo.name: images.decode(photo.read()).shape for photo in demo._write_samples(tmp_path)}
-    assert shapes == {"astronaut.png": (512, 512, 3), "grace_hopper.jpg": (600, 512, 3)}
+    photos = demo._write_samples(tmp_path, weights_dir=store.directory)
+    shapes = {photo.name: images.decode(photo.read()).shape for photo in photos}
+    assert shapes == {"astronaut.png": (512, 512, 3), "grace_hopper.jpg": (600, 512, 3), "group.png": (1000, 1600, 3)}
 
 
 def test_missing_samples_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(demo.SAMPLES, "none.png", ("package_that_is_not_there", "none.png"))
+    monkeypatch.setattr(demo, "build", lambda *_, **__: Pixelation())
     parser = argparse.ArgumentParser()
     demo.add_parser(parser.add_subparsers())
-    assert demo.run(parser.parse_args(["demo", "--out", str(tmp_path)])) == 2
+    args = parser.parse_args(["demo", "--out", str(tmp_path)])
+    args.weights_dir = None
+    assert demo.run(args) == 2
     assert "package_that_is_not_there: install the extra called demo" in capsys.readouterr().err
