@@ -31,6 +31,7 @@ def build_parts(config: ModelConfig) -> Parts:
     device = choose_device(config.device)
     store = WeightStore(config.weights_dir)
     landmarker = MeshLandmarker(store, threads=config.threads)
+    gate = _gate(config, store, landmarker)  # first, because what is wrong in a configuration is mostly wrong here
     return Parts(
         detector=FaceDetector(store, threads=config.threads),
         landmarker=landmarker,
@@ -40,7 +41,7 @@ def build_parts(config: ModelConfig) -> Parts:
         identities=IdentityModel.load(store),
         renderer=Renderer(store, device=device, precision=config.precision),
         parser=FaceParser(store),
-        gate=_gate(config, store, landmarker),
+        gate=gate,
     )
 
 

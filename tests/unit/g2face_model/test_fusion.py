@@ -16,9 +16,11 @@ from g2face_model.fusion import (
     match_chroma,
     outline_mask,
     relight,
+    reshape,
     soften,
 )
 from g2face_model.types import FaceMesh, Floats
+from g2face_model.verification import landmark_nme
 
 SIZE = 192
 LIGHT_SKIN, DARK_SKIN = np.float32([0.85, 0.68, 0.60]), np.float32([0.16, 0.10, 0.075])
@@ -66,6 +68,33 @@ def _contrast(colours: Floats, weight: Floats) -> float:
     """Spread of the brightness within the face, relative to its mean."""
     inside = colours.mean(2)[weight > 0.99]
     return float(inside.std() / inside.mean())
+
+
+@pytest.mark.parametrize("amount", [0.004, 0.01])
+def test_reshape_moves_landmarks_just_so_far(mesh: FaceMesh, other: FaceMesh, amount: float) -> None:
+    assert landmark_nme(mesh, other) > 0.05
+    moved = reshape(mesh, other, amount=amount)
+    assert landmark_nme(mesh, moved) == pytest.approx(amount, rel=1e-3)
+    assert np.array_equal(reshape(mesh, mesh, amount=amount).points, mesh.points)
+
+
+def test_reshape_takes_shape_alone(mesh: FaceMesh, other: FaceMesh) -> None:
+    """A face of the same shape elsewhere, of another size and turned, asks for nothing."""
+    turn = np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1]])
+    elsewhere = replace(mesh, points=(1.3 * mesh.points @ turn.T + [40, -10, 5]).astype(np.float32))
+    assert landmark_nme(mesh, reshape(mesh, elsewhere, amount=0.01)) < 1e-3
+    moved, moved_too = (
+        reshape(mesh, replace(other, points=p.astype(np.float32)), amount=0.01)
+        for p in (other.points, other.points @ turn.T * 0.7 + 20)
+    )
+    np.testing.assert_allclose(moved.points, moved_too.points, atol=0.02)
+
+
+def test_reshape_goes_half_way_at_most(mesh: FaceMesh, other: FaceMesh) -> None:
+    far = reshape(mesh, other, amount=9.0)
+    assert landmark_nme(mesh, far) == pytest.approx(landmark_nme(mesh, reshape(mesh, other, amount=99.0)))
+    again = reshape(far, other, amount=9.0)  # half of what is left
+    assert landmark_nme(far, again) == pytest.approx(landmark_nme(mesh, far) / 2, rel=0.1)
 
 
 @pytest.mark.parametrize("ratio", [1, 2])

@@ -10,10 +10,11 @@ from skimage import data
 
 from g2face_model.config import GateConfig
 from g2face_model.expression import ExpressionEstimator
+from g2face_model.geometry import interocular
 from g2face_model.landmarks import MeshLandmarker
 from g2face_model.recognition import Recogniser, load_recognisers
 from g2face_model.types import Box, FaceMesh, Floats, Image
-from g2face_model.verification import Fingerprint, Gate, expression_agreement, interocular, landmark_nme
+from g2face_model.verification import Fingerprint, Gate, expression_agreement, landmark_nme
 from g2face_model.weights import WeightStore
 
 FACE = Box(160, 66, 284, 190, 1.0)  # of the astronaut
