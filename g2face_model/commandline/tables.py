@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def aligned(rows: Sequence[Sequence[str]], *, labels: int = 1) -> str:
-    """Rows of equally many cells, the heading first: the first columns, `labels`, to the left, all others to the right."""
+    """Rows of equally many cells, the heading first: the first `labels` columns to the left, the rest to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
