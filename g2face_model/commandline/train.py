@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from g2face_model.commandline.console import usage
 from g2face_model.weights import WeightStore
 
 _GEOMETRY_SAMPLE = 4000  # meshes are enough for 80 components
@@ -36,6 +37,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     import torch
 
+    if args.stage != "people" and not any(args.people.glob("[0-9][0-9][0-9][0-9].npz")):
+        return usage("there are no people in that folder; make them with: train people")
     torch.set_num_threads(args.threads)
     _STAGES[args.stage][0](WeightStore(args.weights_dir), args)
     return 0

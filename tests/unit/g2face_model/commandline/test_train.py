@@ -88,3 +88,13 @@ def test_a_stage_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "people"])
     assert "--people" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["geometry", "parser", "describe", "mapping", "gallery"])
+def test_without_people_there_is_nothing_to_learn_from(
+    stage: str, tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        assert _train(stage, folder) == 2
+        assert "train people" in capsys.readouterr().err
+    assert not trained.exists()

@@ -16,7 +16,10 @@ from g2face_model.training.mapping import (
     GeometryLoss,
     MappingConfig,
     Prepared,
+    attribute_error,
+    bare,
     fit_codes,
+    lookalikes,
     prepare,
     report,
     train,
@@ -104,6 +107,32 @@ def predictor(prepared: Prepared, loss: GeometryLoss) -> Predictor:
     """Has seen 400 of the 500 people."""
     learned = prepared.corpus.part(slice(0, 400))
     return train_predictor(learned, prepared.codes.sizes, geometry=loss, seed=0, config=QUICK)
+
+
+def test_attributes_are_weighed_as_a_stranger_would() -> None:
+    """Ten years, a quarter of the way to the other sex, a tenth of the face hidden: all the same."""
+    wanted = torch.tensor([[4.0, 1.0, 0.95]])
+    errors = [
+        float(attribute_error(wanted + torch.tensor(off), wanted)) for off in ([1.0, 0, 0], [0, 0.25, 0], [0, 0, 0.1])
+    ]
+    assert errors == pytest.approx([1 / 3] * 3, abs=1e-4)
+    assert float(attribute_error(wanted, wanted)) == 0
+
+
+def test_donors_keep_age_and_sex_and_lose_what_hides_them() -> None:
+    assert bare(torch.tensor([[4.0, 1.0, 0.5]]))[0].tolist() == pytest.approx([4.0, 1.0, 0.96])
+
+
+def test_lookalikes_are_others_of_similar_age_and_sex(prepared: Prepared) -> None:
+    torch.manual_seed(0)
+    corpus = prepared.corpus
+    found = lookalikes(corpus, each=20)
+    assert found.shape == (500, 20)
+    assert not (found == torch.arange(500)[:, None]).any()
+    years, sex = corpus.attributes[:, 0] * 10, corpus.attributes[:, 1]
+    assert (sex[found] == sex[:, None]).float().mean() > 0.95
+    usual = (years - 40).abs() < 15
+    assert (years[found] - years[:, None]).abs()[usual].mean() < 0.6 * (years[:, None] - years).abs()[usual].mean()
 
 
 def test_the_predictor_learns(prepared: Prepared, loss: GeometryLoss, predictor: Predictor) -> None:
