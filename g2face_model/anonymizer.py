@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -150,18 +150,18 @@ class Anonymizer:
                 break
         return patch, verdict
 
-    def _candidates(self, image: Image, original: _Original, seed: bytes) -> Iterator[VirtualIdentity]:
+    def _candidates(self, image: Image, original: _Original, seed: bytes) -> list[VirtualIdentity]:
         face = original.face
         tone = tones(image, face.mesh)
         looks = Looks(self._parts.attributes.estimate(image, face.mesh), tone, is_colourful(tone))
-        identities = self._parts.identities.choose(
+        return self._parts.identities.choose(
             seed,
             looks,
             condition=face.geometry.condition,
             embeddings=original.fingerprint.embeddings,
-            count=self._config.candidates,
+            candidates=self._config.candidates,
+            count=self._config.attempts,
         )
-        yield from identities[: self._config.attempts]
 
     def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> Patch:
         """Render a person who does not exist, bring them into the original's place, and paste."""
@@ -170,9 +170,10 @@ class Anonymizer:
         mesh = self._parts.landmarker.refine(pixels, _scaled(original.mesh, len(pixels) / size))
         pasteable = self._parts.parser.parse(pixels)[..., :1]
         rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)
-        aim = original.mesh
+        wanted = fusion.reshape(original.mesh, _scaled(mesh, size / len(pixels)), amount=self._config.shape_change)
+        aim = wanted
         for _ in range(_CORRECTIONS):
-            aim = self._corrected(aim, original, *self._place(original, rendered, aim))
+            aim = self._corrected(aim, wanted, original, *self._place(original, rendered, aim))
         colours, alpha = self._place(original, rendered, aim)
         return compositing.paste(image, colours, alpha, matrix=original.face.crop.matrix)
 
@@ -188,14 +189,16 @@ class Anonymizer:
         lit = fusion.relight(colours, original.colours, weight, width_px=width_px)
         return fusion.soften(lit, original.colours, weight), alpha
 
-    def _corrected(self, aim: FaceMesh, original: _Original, colours: Floats, alpha: Floats) -> FaceMesh:
+    def _corrected(
+        self, aim: FaceMesh, wanted: FaceMesh, original: _Original, colours: Floats, alpha: Floats
+    ) -> FaceMesh:
         """Where to aim so that the landmarks, as they are found in the fused face, come out where they are wanted.
 
         The landmarker reads texture, too: the same positions under another skin are found elsewhere.
         """
         fused = original.colours + (colours - original.colours) * alpha[..., None]
-        found = self._parts.landmarker.refine(np.rint(fused * 255).astype(np.uint8), original.mesh)
-        return replace(aim, points=aim.points + _CORRECTION_GAIN * (original.mesh.points - found.points))
+        found = self._parts.landmarker.refine(np.rint(fused * 255).astype(np.uint8), wanted)
+        return replace(aim, points=aim.points + _CORRECTION_GAIN * (wanted.points - found.points))
 
 
 def _moved(mesh: FaceMesh, crop: Crop) -> FaceMesh:

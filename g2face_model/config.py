@@ -34,8 +34,9 @@ class ModelConfig:
     `weights_dir`: the cache folder of pulled weights, None for the user's default. `precision`: "auto" renders in
     bfloat16 where the processor is built for it. `candidates`: gallery people moved and ranked for each face;
     `attempts`: how many of them are rendered before the face is covered or, with `on_failure` "refuse", the photograph
-    refused. `max_yaw_degrees`: faces turned further are not attempted, because the generator has seen none.
-    `min_face_px`: smaller faces are covered at once.
+    refused. `shape_change`: how far the landmarks may move towards the new face's own shape, as mean distance over the
+    inter-ocular distance; more is safer and less exact. `max_yaw_degrees`: faces turned further are not attempted,
+    because the generator has seen none. `min_face_px`: smaller faces are covered at once.
     """
 
     device: str = "auto"
@@ -46,8 +47,9 @@ class ModelConfig:
     onnx_recognisers: tuple[OnnxSpec, ...] = ()
     landmarks: Literal["mesh", "fan"] = "mesh"
     on_failure: str = "cover"
-    attempts: int = 4
-    candidates: int = 48
+    attempts: int = 5
+    candidates: int = 64
+    shape_change: float = 0.012
     max_yaw_degrees: float = 55.0
     min_face_px: float = 24.0
     gate: GateConfig = field(default_factory=GateConfig)

@@ -5,11 +5,14 @@ All arrays are crops of one size S; colours are float32 RGB in 0..1, masks and w
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 
+from g2face_model.geometry import SURFACE, interocular, rigid_fit
 from g2face_model.types import FaceMesh, Floats
 
 _OVAL = (  # the mesh's outline, clockwise from the forehead
@@ -21,6 +24,7 @@ _MIN_OPENING = 0.12  # lid distance over eye width under which an iris position 
 _GRID_PX = 4  # the deformation is piecewise linear and smooth enough to be sampled this coarsely
 _LIGHT_SIGMA = 0.12  # of the face's width: finer structure belongs to the new face, coarser is light and skin tone
 _MAX_LOG_GAIN = 1.2
+_MAX_RESHAPE = 0.5
 _DARKEST = 0.02  # added before taking logarithms, so that black pixels do not dominate
 
 
@@ -59,6 +63,20 @@ def _reliable(mesh: FaceMesh) -> NDArray[np.bool_]:
     return trust
 
 
+def reshape(mesh: FaceMesh, other: FaceMesh, *, amount: float) -> FaceMesh:
+    """Move a mesh towards the shape of another in the same px, until its surface points have moved by `amount` of the
+    inter-ocular distance on average, at most half-way. Position, size and turn stay: only shape moves."""
+    scale, rotation, translation = rigid_fit(_surface(other), _surface(mesh))
+    steps = other.points.astype(np.float64) @ (scale * rotation).T + translation - mesh.points
+    distance = np.linalg.norm(steps[:SURFACE, :2], axis=1).mean() / interocular(mesh)
+    share = min(_MAX_RESHAPE, amount / max(float(distance), 1e-9))
+    return replace(mesh, points=(mesh.points + share * steps).astype(np.float32))
+
+
+def _surface(mesh: FaceMesh) -> NDArray[np.float64]:
+    return mesh.points[:SURFACE].astype(np.float64)
+
+
 def face_width(mesh: FaceMesh) -> float:
     """Side in px of a square with the area of the mesh's outline: a scale that turns little with the head."""
     return float(np.sqrt(cv2.contourArea(mesh.points[list(_OVAL), :2])))
@@ -90,8 +108,7 @@ def _blur(values: Floats, sigma: float) -> Floats:
 def _local_mean(values: Floats, weight: Floats, sigma: float) -> Floats:
     """Gaussian mean of (S, S, 3) values over the pixels that `weight` admits (normalised convolution)."""
     total = _blur(weight, sigma)[..., None]
-    mean: Floats = _blur(values * weight[..., None], sigma) / np.maximum(total, np.float32(1e-4))
-    return mean
+    return np.asarray(_blur(values * weight[..., None], sigma) / np.maximum(total, 1e-4), np.float32)
 
 
 def relight(generated: Floats, original: Floats, weight: Floats, *, width_px: float) -> Floats:

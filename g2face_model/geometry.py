@@ -33,6 +33,12 @@ EYELIDS = (
 _LIPS_WEIGHT, _EYELIDS_WEIGHT = 5.0, 3.0
 
 
+def interocular(mesh: FaceMesh) -> float:
+    """Distance in px between the centres of the eyes."""
+    left, right = mesh.points[[33, 133], :2].mean(0), mesh.points[[362, 263], :2].mean(0)
+    return float(np.linalg.norm(left - right))
+
+
 def rigid_fit(source: Points, target: Points) -> tuple[float, Points, Points]:
     """Scale, rotation (3, 3) and translation (3,) that bring source (N, 3) nearest to target (N, 3).
 

@@ -35,7 +35,9 @@ _TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 _YEARS, _SEX, _LIGHTNESS, _HUE, _DEGREES, _SHAPE, _EXPRESSION = 9.0, 0.3, 10.0, 6.0, 15.0, 1.5, 0.4
 _LEADING = 20  # shape components that a stranger could see
 _DRAW = 0.7  # spread of the keyed draw: how much plausibility is given up for variety
-_LIKENESS = 6.0  # cost of predicted similarity, per unit of cosine of the worst recogniser
+_PUSHES = (1.0, 1.75, 2.5)  # how hard each candidate is pushed away from the original, in parallel
+_LIKENESS, _HARDER = 6.0, 0.7  # cost of predicted similarity, per unit of cosine of the worst recogniser; its growth
+_BARE, _HIDDEN = 0.92, 0.08  # share of the face that should be bare, and what a stranger would notice less
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,28 +161,53 @@ class IdentityModel:
         return cls(gallery, codes, mapping, predictor, latent_mean=mean, latent_spread=spread)
 
     def choose(
-        self, seed: bytes, looks: Looks, *, condition: Floats, embeddings: MappingOf[str, Floats], count: int
+        self,
+        seed: bytes,
+        looks: Looks,
+        *,
+        condition: Floats,
+        embeddings: MappingOf[str, Floats],
+        candidates: int,
+        count: int,
     ) -> list[VirtualIdentity]:
-        """The `count` best identities for a face, best first. The same seed and face give the same list.
+        """`count` identities for a face, best first; each next one weighs distance from the original more, looks less.
 
-        `condition` (90,) is the wanted geometry, `embeddings` the original's, to stay away from.
+        The same seed and face give the same list. `condition` (90,) is the wanted geometry, `embeddings` the
+        original's, to stay away from; `candidates` gallery people are considered.
         """
-        code = self.codes.encode(embeddings)
         condition = within_reach(condition)
         cost = self.gallery.implausibility(looks, condition) - _DRAW * keyed_gumbel(seed, len(self.gallery.latents))
-        chosen = np.argsort(cost, kind="stable")[:count]
-        latents, likeness = self._move(chosen, condition, code)
-        order = np.argsort(cost[chosen] + _LIKENESS * likeness, kind="stable")
-        return [self._identity(int(chosen[k]), latents[k]) for k in order]
+        donors = np.tile(np.argsort(cost, kind="stable")[:candidates], len(_PUSHES))
+        push = np.repeat(np.array(_PUSHES, np.float32), len(donors) // len(_PUSHES))
+        latents, oddity, likeness = self._move(donors, looks, condition, self.codes.encode(embeddings), push=push)
+        chosen: list[VirtualIdentity] = []
+        free = np.ones(len(donors), bool)
+        for attempt in range(min(count, candidates)):
+            total = cost[donors] + oddity + _LIKENESS * (1 + attempt * _HARDER) * likeness
+            best = int(np.where(free, total, np.inf).argmin())
+            free &= donors != donors[best]
+            chosen.append(self._identity(int(donors[best]), latents[best]))
+        return chosen
 
     @torch.inference_mode()
-    def _move(self, chosen: NDArray[np.intp], condition: Floats, code: Floats) -> tuple[Floats, Floats]:
-        """Latents (M, 512) in the wanted geometry and the predicted likeness (M,) of the worst recogniser."""
-        donors = torch.from_numpy(self.gallery.latents[chosen])
-        wanted, away = (torch.from_numpy(v).expand(len(chosen), -1) for v in (condition, code))
-        latents = self._mapping(donors, wanted, away)
-        likeness = cosines(self._predictor.codes(latents), away, self.codes.sizes).amax(1)
-        return latents.numpy(), likeness.numpy()
+    def _move(
+        self, donors: NDArray[np.intp], looks: Looks, condition: Floats, code: Floats, *, push: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Latents (M, 512) in the wanted geometry; how odd each would look there (M,); and how alike the worst
+        recogniser would find it and the original (M,), all predicted.
+
+        `push` (M,) multiplies the part of the move that leads away from the person to protect.
+        """
+        start = torch.from_numpy(self.gallery.latents[donors])
+        wanted, away = (torch.from_numpy(v).expand(len(donors), -1) for v in (condition, code))
+        indifferent = self._mapping(start, wanted, torch.zeros_like(away))
+        pushed = self._mapping(start, wanted, away) - indifferent
+        latents = indifferent + pushed * torch.from_numpy(push)[:, None]
+        geometry, attributes, codes = self._predictor(latents)
+        unused = cosines(away, away, self.codes.sizes) == 0
+        alike = cosines(codes, away, self.codes.sizes).masked_fill(unused, -1).amax(1)
+        expression = torch.softmax(geometry[:, -EXPRESSIONS:], 1).numpy()
+        return latents.numpy(), oddity(expression, attributes.numpy(), looks, condition), alike.numpy()
 
     def _identity(self, number: int, latent: Floats) -> VirtualIdentity:
         coarse = latent * self._spread + self._mean
@@ -189,9 +216,19 @@ class IdentityModel:
         return VirtualIdentity(number, np.asarray(styles, np.float32))
 
 
+def oddity(expression: Floats, attributes: Floats, looks: Looks, condition: Floats) -> Floats:
+    """(M,): squared distance of predicted expressions (M, 7) and attributes (M, 3) from the original's looks."""
+    wanted = looks.attributes
+    odd = (np.abs(expression - condition[-EXPRESSIONS:]).sum(1) / 2 / _EXPRESSION) ** 2
+    odd += ((attributes[:, 0] * 10 - wanted.age_years) / _YEARS) ** 2
+    odd += ((attributes[:, 1] - wanted.masculinity) / _SEX) ** 2
+    odd += (np.maximum(_BARE - attributes[:, 2], 0) / _HIDDEN) ** 2
+    return np.asarray(odd, np.float32)
+
+
 def within_reach(condition: Floats) -> Floats:
     """The nearest condition (90,) to what the generator has seen; the deformation bridges the rest."""
-    limits = np.repeat(np.float32([_MAX_ANGLE, _MAX_SPREADS, 1.0]), [ANGLES, SHAPE, EXPRESSIONS])
+    limits = np.repeat(np.array([_MAX_ANGLE, _MAX_SPREADS, 1.0], np.float32), [ANGLES, SHAPE, EXPRESSIONS])
     return np.clip(condition, -limits, limits)
 
 

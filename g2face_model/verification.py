@@ -9,7 +9,7 @@ import numpy as np
 
 from g2face_model.config import GateConfig
 from g2face_model.expression import EXPRESSIONS, ExpressionEstimator
-from g2face_model.geometry import SURFACE
+from g2face_model.geometry import SURFACE, interocular
 from g2face_model.landmarks import MeshLandmarker
 from g2face_model.recognition import Recogniser, similarity
 from g2face_model.types import FaceMesh, Floats, Image, Verdict
@@ -22,12 +22,6 @@ class Fingerprint:
     embeddings: Mapping[str, Floats]
     mesh: FaceMesh
     expression: Floats
-
-
-def interocular(mesh: FaceMesh) -> float:
-    """Distance in px between the centres of the eyes."""
-    left, right = mesh.points[[33, 133], :2].mean(0), mesh.points[[362, 263], :2].mean(0)
-    return float(np.linalg.norm(left - right))
 
 
 def landmark_nme(before: FaceMesh, after: FaceMesh) -> float:

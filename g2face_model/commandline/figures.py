@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 _PAIRS, _CROWDED = "pairs", "scenes"
 _FOLDERS = (_PAIRS, "portraits", "headshots", "official", _CROWDED)
 _WORTH_PX = 40.0  # faces of a scene that a viewer would recognise
-_MARGINS = (-1.0, 0.0, 1.0, 2.0, 3.0)
+_MARGINS = (0.0, 1.0, 2.0)
+_SHAPE_CHANGES = (0.0, 0.012, 0.024)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +55,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--rotate", action="store_true", help="each recogniser in turn judges what the others let pass")
     parser.add_argument("--trade-off", action="store_true", help="the same for several strengths of the gate")
     parser.add_argument("--judges", nargs="+", metavar="RECOGNISER", help="who judges in turn (default: all)")
-    parser.add_argument("--margins", nargs="+", type=float, default=_MARGINS, metavar="M", help="for --trade-off")
+    for name, values in (("--margins", _MARGINS), ("--shape-changes", _SHAPE_CHANGES)):
+        shown = " ".join(f"{value:g}" for value in values)
+        text = f"for --trade-off, the other at its default (default: {shown})"
+        parser.add_argument(name, nargs="*", type=float, default=values, metavar="X", help=text)
     parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="contact sheets; they show the original faces")
     parser.add_argument("--json", type=Path, default=Path("runs/figures.jsonl"), metavar="FILE")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -110,15 +114,14 @@ class Session:
         if people is not None and self._args.trade_off:
             self._trade_off(people)
 
-    def _engine(self, *, judge: str | None = None, margin: float | None = None) -> Anonymizer:
-        """The engine as shipped, or with a gate that lacks one recogniser, or of another strength."""
+    def _engine(self, *, judge: str | None = None, **changes: object) -> Anonymizer:
+        """The engine as shipped, or with a gate that lacks one recogniser, or with other fields of ModelConfig."""
         from g2face_model.build import build_anonymizer
-        from g2face_model.config import GateConfig, ModelConfig
+        from g2face_model.config import ModelConfig
 
         config = ModelConfig(device=self._args.device, weights_dir=self._args.weights_dir, threads=self._args.threads)
         others = tuple(name for name in config.recognisers if name != judge)
-        gate = GateConfig() if margin is None else GateConfig(similarity_margin=margin)
-        return build_anonymizer(dataclasses.replace(config, recognisers=others, gate=gate))
+        return build_anonymizer(dataclasses.replace(config, recognisers=others, **changes))  # type: ignore[arg-type]
 
     def _load(self, photograph: Photograph) -> Image:
         return images.decode((self._args.faces / photograph.file).read_bytes())
@@ -225,20 +228,32 @@ class Session:
         from g2face_model.evaluation.figures import summarise
         from g2face_model.evaluation.pairs import identify
 
-        heading = ["margin", "judge", "released %", "TAR, FAR 0.1 %", "TAR, FAR 1 %", "rank 1", "cosine"]
+        heading = ["setting", "judge", "released %", "TAR, FAR 0.1 %", "TAR, FAR 1 %", "rank 1", "cosine"]
         cells = [[*heading, "NME %", "p95 %", "attempts"]]
-        for margin in self._args.margins:
+        for setting, changes in _settings(self._args.margins, self._args.shape_changes):
             for judge in self._judges:
-                published = self._publish(self._engine(judge=judge, margin=margin), people, f"margin{margin:g}-{judge}")
+                name = f"{setting.replace(' ', '-')}-{judge}"
+                published = self._publish(self._engine(judge=judge, **changes), people, name)
                 probes, released = published.embeddings[judge], published.released
                 found = identify(self._recognisers[judge], probes, people, chosen=released)
                 summary = summarise(published.figures)
-                self._report.record("trade-off", found, margin=margin, summary=summary)
+                self._report.record("trade-off", found, setting=setting, summary=summary)
                 kept = [percent(summary.nme_mean, 2), percent(summary.nme_p95, 2), number(summary.attempts, 1)]
-                cells.append([f"{margin:g}", judge, share(summary.released), *found_cells(found)[1:], *kept])
-        self._report.show(
-            "The gate's strength; a judge without part in the gate, released faces", aligned(cells, labels=2)
-        )
+                cells.append([setting, judge, share(summary.released), *found_cells(found)[1:], *kept])
+        title = "How strong against how exact; judged by a recogniser without part in the gate, released faces"
+        self._report.show(title, aligned(cells, labels=2))
+
+
+def _settings(margins: Sequence[float], shape_changes: Sequence[float]) -> list[tuple[str, dict[str, object]]]:
+    """What is compared: a name for the table and the fields of ModelConfig that are not at their defaults."""
+    from g2face_model.config import GateConfig
+
+    settings: list[tuple[str, dict[str, object]]] = []
+    for value in margins:
+        settings.append((f"margin {value:g}", {"gate": GateConfig(similarity_margin=value)}))
+    for value in shape_changes:
+        settings.append((f"shape change {value:g}", {"shape_change": value}))
+    return settings
 
 
 def _groups(people: People) -> list[tuple[str, NDArray[np.bool_]]]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 LATENT, ANGLES, SHAPE, EXPRESSIONS = 512, 3, 80, 7
 CONDITION = ANGLES + SHAPE + EXPRESSIONS
+ATTRIBUTES = 3  # age / 10 years, masculinity, share of the face that is bare
 _HIDDEN = 1024
 
 
@@ -37,17 +38,18 @@ class Trunk(nn.Module):
 
 
 class Predictor(nn.Module):
-    """What a rendering of a latent (N, 512) will measure: its geometry's condition (N, 90), expression as logits, and,
-    per recogniser, its identity code (N, sum of `code_sizes`), each recogniser's part of unit length."""
+    """What a rendering of a latent (N, 512) will measure: its geometry's condition (N, 90), expression as logits; its
+    attributes (N, 3); per recogniser its identity code (N, sum of `code_sizes`), each part of unit length."""
 
     def __init__(self, code_sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.code_sizes = code_sizes
-        self.geometry = Trunk(LATENT, CONDITION)
+        self.looks = Trunk(LATENT, CONDITION + ATTRIBUTES)
         self.identity = Trunk(LATENT, sum(code_sizes))
 
-    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        return self.geometry(latent), self.codes(latent)
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        condition, attributes = torch.split(self.looks(latent), [CONDITION, ATTRIBUTES], 1)
+        return condition, attributes, self.codes(latent)
 
     def codes(self, latent: Tensor) -> Tensor:
         parts = torch.split(self.identity(latent), list(self.code_sizes), 1)

@@ -56,7 +56,7 @@ class Describer:
         rows = [self._one(people, index) for index in range(len(people))]
         return Description(*(np.array(column, np.float32) for column in zip(*rows, strict=True)))
 
-    def _one(self, people: People, index: int) -> tuple[float, float, Floats, float]:
+    def _one(self, people: People, index: int) -> tuple[float, float, Floats, Floats, float]:
         picture, mesh = people.picture(index), FaceMesh(people.mesh_points(index), float(people.scores[index]))
         found = self._attributes.estimate(picture, mesh)
         outline = outline_mask(mesh, STORED_PX)

@@ -6,6 +6,7 @@ random targets, with the frozen predictors in place of renderings, after G2Face'
 2408.09458, section III-D):
 
   L = |G(w') - g|^2 + keep (1 - cos(I(w'), code of the donor)) + push max(0, cos(I(w'), code to avoid) - margin)
+      + plausible |A(w') - the donor's attributes|^2
       + stay |w' - w|^2 (whitened) + outlier max(0, |w'| - 2.5)^2 (whitened)
 
 Two predictors take turns, and inputs are jittered, so that the mapping cannot learn to please one predictor's errors.
@@ -33,6 +34,8 @@ from g2face_model.types import FaceMesh, Floats
 CODE_SIZES = {"dlib": 96, "faceres": 128, "mobileface": 128}
 _ANGLES_WEIGHT, _SHAPE_WEIGHT, _EXPRESSION_WEIGHT = 1.0, 4.0, 0.3
 _HELD_OUT = 200
+_ATTRIBUTE_GAIN = torch.tensor([1.0, 4.0, 10.0])
+_BARE = 0.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,10 @@ class MappingConfig:
     batch: int = 128
     learning_rate: float = 1e-3
     jitter: float = 0.05  # of latents and conditions, in standard deviations
-    keep: float = 0.2
-    push: float = 1.0
-    margin: float = -0.2
+    plausible: float = 2.0
+    keep: float = 0.1
+    push: float = 1.5
+    margin: float = -0.3
     stay: float = 0.02
     forgotten: float = 0.15  # how often a recogniser's part of the code is left out
     seed: int = 0
@@ -54,14 +58,16 @@ class MappingConfig:
 
 @dataclass(frozen=True)
 class Corpus:
-    """N people as the mapping sees them: standardised latents (N, 512), conditions (N, 90), codes (N, K)."""
+    """N people as the mapping sees them: standardised latents (N, 512), conditions (N, 90), attributes
+    (N, 3), codes (N, K)."""
 
     latents: Tensor
     conditions: Tensor
+    attributes: Tensor
     codes: Tensor
 
     def part(self, rows: slice) -> Corpus:
-        return Corpus(self.latents[rows], self.conditions[rows], self.codes[rows])
+        return Corpus(self.latents[rows], self.conditions[rows], self.attributes[rows], self.codes[rows])
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -92,12 +98,13 @@ class Prepared:
 
 def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -> Prepared:
     """Read people and descriptions, leave out pictures in which no face was found, and standardise."""
-    latents, conditions = [], []
+    latents, conditions, attributes = [], [], []
     embeddings: dict[str, list[Floats]] = {name: [] for name in CODE_SIZES}
     for people, vectors, described in read_descriptions(folder):
         good = np.flatnonzero(people.scores > min_score)
         latents.append(people.coarse[good])
-        conditions += [_condition(geometry, people, described, i) for i in good]
+        conditions += [_condition(geometry, people, described, i) for i in good.tolist()]
+        attributes.append(np.stack([described.ages / 10, described.masculinity, described.visible], 1)[good])
         for name, rows in embeddings.items():
             rows.append(vectors[name][good])
     stacked = {name: np.concatenate(rows) for name, rows in embeddings.items()}
@@ -105,9 +112,8 @@ def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -
     encoded = [codes.encode({name: rows[i] for name, rows in stacked.items()}) for i in range(len(conditions))]
     coarse = np.concatenate(latents)
     mean, spread = coarse.mean(0), coarse.std(0)
-    corpus = Corpus(
-        *(torch.from_numpy(np.asarray(a, np.float32)) for a in ((coarse - mean) / spread, conditions, encoded))
-    )
+    columns = ((coarse - mean) / spread, conditions, np.concatenate(attributes), encoded)
+    corpus = Corpus(*(torch.from_numpy(np.asarray(column, np.float32)) for column in columns))
     metric = torch.from_numpy(geometry.metric()).float()
     return Prepared(corpus, codes, mean, spread, metric)
 
@@ -164,12 +170,32 @@ def train_predictor(
 
     def loss(batch: Tensor) -> Tensor:
         latents = corpus.latents[batch]
-        condition, codes = predictor(_jittered(latents, config.jitter))
+        condition, attributes, codes = predictor(_jittered(latents, config.jitter))
         likeness = cosines(codes, corpus.codes[batch], sizes)
-        return geometry(condition, corpus.conditions[batch]) + (1 - likeness).mean()
+        looks = geometry(condition, corpus.conditions[batch]) + attribute_error(attributes, corpus.attributes[batch])
+        total: Tensor = looks + (1 - likeness).mean()
+        return total
 
     optimise(predictor, loss, rows=len(corpus), epochs=config.predictor_epochs, config=config)
     return predictor
+
+
+def attribute_error(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """Mean square over attributes (N, 3), each in units that a stranger would notice: 10 years, 0.25, 0.1."""
+    return F.mse_loss(predicted * _ATTRIBUTE_GAIN, wanted * _ATTRIBUTE_GAIN)
+
+
+def bare(attributes: Tensor) -> Tensor:
+    """The attributes a moved donor should have: its own, but with nothing in front of the face."""
+    return torch.cat([attributes[:, :2], torch.full_like(attributes[:, 2:], _BARE)], 1)
+
+
+def lookalikes(corpus: Corpus, *, each: int = 64) -> Tensor:
+    """(N, each): for every person others of nearly the same age and sex. Faces are pushed away from people they could
+    stand in for, so that the mapping does not learn to change the sex and call it another identity."""
+    gaps = torch.cdist(corpus.attributes[:, :2] * _ATTRIBUTE_GAIN[:2], corpus.attributes[:, :2] * _ATTRIBUTE_GAIN[:2])
+    gaps += torch.rand_like(gaps)  # some further away, too
+    return gaps.fill_diagonal_(torch.inf).topk(each, largest=False).indices
 
 
 def _jittered(values: Tensor, amount: float) -> Tensor:
@@ -194,23 +220,25 @@ def train_mapping(
 ) -> Mapping:
     torch.manual_seed(config.seed)
     mapping, white = Mapping(sum(sizes)), whitening(corpus.latents)
+    resembling = lookalikes(corpus)
     turn = 0
 
     def loss(batch: Tensor) -> Tensor:
         nonlocal turn
         turn = (turn + 1) % len(predictors)
-        donor, target = corpus.latents[batch], torch.randint(len(corpus), batch.shape)
+        donor, target = corpus.latents[batch], resembling[batch, torch.randint(resembling.shape[1], batch.shape)]
         used = (torch.rand(len(batch), len(sizes)) > config.forgotten).float()
         away = corpus.codes[target] * used.repeat_interleave(torch.tensor(sizes), dim=1)
         wanted = corpus.conditions[target]
         wanted = torch.cat([_jittered(wanted[:, :-EXPRESSIONS], config.jitter), wanted[:, -EXPRESSIONS:]], 1)
         moved = mapping(donor, wanted, away)
-        condition, codes = predictors[turn](_jittered(moved, config.jitter))
+        condition, attributes, codes = predictors[turn](_jittered(moved, config.jitter))
         kept = (1 - cosines(codes, corpus.codes[batch], sizes)).mean()
         alike = (F.relu(cosines(codes, corpus.codes[target], sizes) - config.margin) * used).mean()
         strayed = ((moved - donor) @ white).square().mean()
         outlying = F.relu((moved @ white).abs() - 2.5).square().mean()
-        pull = geometry(condition, wanted) + config.keep * kept + config.push * alike
+        plausible = attribute_error(attributes, bare(corpus.attributes[batch]))
+        pull = geometry(condition, wanted) + config.plausible * plausible + config.keep * kept + config.push * alike
         total: Tensor = pull + config.stay * strayed + outlying
         return total
 
@@ -224,16 +252,19 @@ def report(
 ) -> dict[str, float]:
     """Figures on people that training has not seen: explained variance of the pose, code cosines, and what the mapping
     reaches for random pairs by the predictor's measure."""
-    condition, codes = predictor(corpus.latents)
+    condition, attributes, codes = predictor(corpus.latents)
     residual = (condition - corpus.conditions).var(0) / corpus.conditions.var(0)
     expressions = [x[:, -EXPRESSIONS:].argmax(1) for x in (condition, corpus.conditions)]
     target = torch.arange(len(corpus)).roll(1)
     moved = mapping(corpus.latents, corpus.conditions[target], corpus.codes[target])
-    moved_condition, moved_codes = predictor(moved)
+    moved_condition, moved_attributes, moved_codes = predictor(moved)
     return {
         "yaw_r2": float(1 - residual[0]),
         "pitch_r2": float(1 - residual[1]),
         "expression_right": float((expressions[0] == expressions[1]).float().mean()),
+        "age_error_years": float(10 * (attributes[:, 0] - corpus.attributes[:, 0]).abs().mean()),
+        "moved_age_change_years": float(10 * (moved_attributes[:, 0] - corpus.attributes[:, 0]).abs().mean()),
+        "moved_masculinity_change": float((moved_attributes[:, 1] - corpus.attributes[:, 1]).abs().mean()),
         "code_cosine": float(cosines(codes, corpus.codes, sizes).mean()),
         "moved_geometry_error": float(geometry(moved_condition, corpus.conditions[target])),
         "moved_expression_right": float(
