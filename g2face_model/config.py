@@ -47,7 +47,7 @@ class ModelConfig:
     onnx_recognisers: tuple[OnnxSpec, ...] = ()
     landmarks: Literal["mesh", "fan"] = "mesh"
     on_failure: str = "cover"
-    attempts: int = 5
+    attempts: int = 6
     candidates: int = 64
     shape_change: float = 0.012
     max_yaw_degrees: float = 55.0

@@ -35,8 +35,10 @@ _TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 _YEARS, _SEX, _LIGHTNESS, _HUE, _DEGREES, _SHAPE, _EXPRESSION = 9.0, 0.3, 10.0, 6.0, 15.0, 1.5, 0.4
 _LEADING = 20  # shape components that a stranger could see
 _DRAW = 0.7  # spread of the keyed draw: how much plausibility is given up for variety
-_PUSHES = (1.0, 1.75, 2.5)  # how hard each candidate is pushed away from the original, in parallel
-_LIKENESS, _HARDER = 6.0, 0.7  # cost of predicted similarity, per unit of cosine of the worst recogniser; its growth
+_PUSHES = (0.3, 0.6, 1.0, 1.5)  # how hard each candidate is pushed away from the original, in parallel
+_LIKENESS = 12.0  # cost of predicted similarity, per unit of cosine of the worst recogniser ...
+_ALIKE, _HARDER = 0.0, 0.2  # ... above this; how much lower each further attempt aims
+_STRANGE = 0.4  # of the mean square of a standardised latent above 1
 _BARE, _HIDDEN = 0.92, 0.08  # share of the face that should be bare, and what a stranger would notice less
 
 
@@ -183,7 +185,8 @@ class IdentityModel:
         chosen: list[VirtualIdentity] = []
         free = np.ones(len(donors), bool)
         for attempt in range(min(count, candidates)):
-            total = cost[donors] + oddity + _LIKENESS * (1 + attempt * _HARDER) * likeness
+            alike = np.maximum(likeness - (_ALIKE - attempt * _HARDER), 0)
+            total = cost[donors] + oddity + _LIKENESS * alike
             best = int(np.where(free, total, np.inf).argmin())
             free &= donors != donors[best]
             chosen.append(self._identity(int(donors[best]), latents[best]))
@@ -207,7 +210,9 @@ class IdentityModel:
         unused = cosines(away, away, self.codes.sizes) == 0
         alike = cosines(codes, away, self.codes.sizes).masked_fill(unused, -1).amax(1)
         expression = torch.softmax(geometry[:, -EXPRESSIONS:], 1).numpy()
-        return latents.numpy(), oddity(expression, attributes.numpy(), looks, condition), alike.numpy()
+        odd = oddity(expression, attributes.numpy(), looks, condition)
+        odd += _strangeness(latents.numpy())
+        return latents.numpy(), odd, alike.numpy()
 
     def _identity(self, number: int, latent: Floats) -> VirtualIdentity:
         coarse = latent * self._spread + self._mean
@@ -224,6 +229,11 @@ def oddity(expression: Floats, attributes: Floats, looks: Looks, condition: Floa
     odd += ((attributes[:, 1] - wanted.masculinity) / _SEX) ** 2
     odd += (np.maximum(_BARE - attributes[:, 2], 0) / _HIDDEN) ** 2
     return np.asarray(odd, np.float32)
+
+
+def _strangeness(latents: Floats) -> Floats:
+    """(M,): how far latents (M, 512) lie outside of what the generator was asked for in training."""
+    return np.asarray((np.maximum((latents**2).mean(1) - 1, 0) / _STRANGE) ** 2, np.float32)
 
 
 def within_reach(condition: Floats) -> Floats:

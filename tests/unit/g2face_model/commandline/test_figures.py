@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from covering import Covering
 
 from g2face_model.commandline import figures
+from g2face_model.config import GateConfig
 from g2face_model.errors import ModelError
 from g2face_model.types import Verdict
 from g2face_model.weights import WeightStore
@@ -62,11 +64,12 @@ def test_every_part_of_the_evaluation_runs(
     json_path = tmp_path / "new" / "figures.jsonl"
     status = _run(
         *(str(few_faces), "--threads", "1"),
-        *("--rotate", "--trade-off", "--judges", "dlib", "--margins", "2"),
+        *("--rotate", "--trade-off", "--judges", "dlib", "--margins", "2", "--shape-changes"),
         *("--sheets", str(tmp_path / "sheets"), "--json", str(json_path)),
     )
     assert status == 0
-    assert engines == [{}, {"judge": "dlib"}, {"judge": "dlib", "margin": 2.0}]
+    strong = GateConfig(similarity_margin=2.0)
+    assert engines == [{}, {"judge": "dlib"}, {"judge": "dlib", "gate": strong}]
 
     printed = capsys.readouterr().out
     titles = (
@@ -77,7 +80,7 @@ def test_every_part_of_the_evaluation_runs(
         "Who is found by",
         "The same by group",
     )
-    assert all(title in printed for title in (*titles, "The gate's strength"))
+    assert all(title in printed for title in (*titles, "How strong"))
     lines = [json.loads(line) for line in json_path.read_text().splitlines()]
     kinds = Counter(line["kind"] for line in lines)
     assert kinds["run"] == 1
@@ -91,7 +94,7 @@ def test_every_part_of_the_evaluation_runs(
     assert summaries["pairs"]["released"]["hits"] == 2
     assert summaries["pairs"]["nme_mean"] == 0.02
     sheets = sorted(path.name for path in (tmp_path / "sheets").iterdir())
-    assert sheets == ["margin2-dlib-1.png", "pairs-1.png", "scenes-1.png", "without-dlib-1.png"]
+    assert sheets == ["margin-2-dlib-1.png", "pairs-1.png", "scenes-1.png", "without-dlib-1.png"]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +126,16 @@ def test_the_engine_is_the_shipped_one_but_for_what_is_asked(
     )
     session = figures.Session(args, [], figures.Report(None), judges=["dlib"])  # type: ignore[arg-type]
     session._engine()
-    session._engine(judge="dlib", margin=3.0)
+    session._engine(judge="dlib", shape_change=0.5)
     shipped, other = built
     assert "dlib" in shipped.recognisers
     assert set(shipped.recognisers) - set(other.recognisers) == {"dlib"}
-    assert other.gate.similarity_margin == 3.0
-    assert shipped.gate.similarity_margin != 3.0
+    assert dataclasses.replace(other, recognisers=shipped.recognisers, shape_change=shipped.shape_change) == shipped
+    assert other.shape_change == 0.5
+
+
+def test_one_strength_changes_at_a_time() -> None:
+    assert figures._settings([0.5], [0.0]) == [
+        ("margin 0.5", {"gate": GateConfig(similarity_margin=0.5)}),
+        ("shape change 0", {"shape_change": 0.0}),
+    ]
