@@ -65,7 +65,7 @@ def test_more_false_accepts_never_mean_fewer_true_ones(
 
 @given(_similarities, _similarities, _rates)
 def test_only_the_order_of_similarities_counts(genuine: np.ndarray, impostors: np.ndarray, far: float) -> None:
-    assert tar_at_far(genuine, impostors, far)[0] == tar_at_far(8 * genuine + 1, 8 * impostors + 1, far)[0]
+    assert tar_at_far(genuine, impostors, far)[0] == tar_at_far(8 * genuine, 8 * impostors, far)[0]
 
 
 def test_a_similarity_that_is_no_number_counts_as_found() -> None:
