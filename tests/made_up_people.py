@@ -46,6 +46,7 @@ def describe_made_up(people: People, path: Path, **changed: Floats) -> None:
     columns = {
         "ages": 40 + 10 * people.coarse[:, 82],
         "masculinity": (people.coarse[:, 83] > 0).astype(np.float32),
+        "ancestry": np.eye(5, dtype=np.float32)[np.arange(count) % 5],
         "expressions": 0.8 * expressions + 0.2 / 7,
         "tones": np.repeat(np.stack([lightness, 0 * lightness + 12, 0 * lightness + 16], 1)[:, None], 13, 1),
         "visible": np.ones(count, np.float32),

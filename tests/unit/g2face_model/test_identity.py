@@ -23,7 +23,7 @@ from g2face_model.identity import (
     within_reach,
 )
 from g2face_model.networks.generator import SLOTS
-from g2face_model.networks.mapping import CONDITION, LATENT, Mapping, Predictor, cosines
+from g2face_model.networks.mapping import CONDITION, LATENT, Mapping, Predictor
 from g2face_model.types import Floats
 from g2face_model.weights import WeightStore
 
@@ -50,6 +50,7 @@ def gallery() -> Gallery:
         conditions=conditions,
         ages=(20 + number * 0.3).astype(np.float32),
         masculinity=(number % 2).astype(np.float32),
+        ancestry=np.eye(5, dtype=np.float32)[number // 2 % 2],
         tones=np.repeat(np.stack([lightness, 0 * number + 12, 0 * number + 16], 1)[:, None], 13, 1).astype(np.float32),
     )
 
@@ -83,7 +84,7 @@ def model(gallery: Gallery, codes: IdentityCodes) -> IdentityModel:
 
 def _looks(gallery: Gallery, number: int) -> Looks:
     """Exactly those of a person of the gallery."""
-    attributes = Attributes(float(gallery.ages[number]), float(gallery.masculinity[number]))
+    attributes = Attributes(float(gallery.ages[number]), float(gallery.masculinity[number]), gallery.ancestry[number])
     return Looks(attributes, gallery.tones[number], colourful=True)
 
 
@@ -159,6 +160,7 @@ def test_nobody_is_more_plausible_than_oneself(gallery: Gallery) -> None:
     [
         ({"ages": 30.0}, 5),
         ({"masculinity": 1.0}, 5),
+        ({"ancestry": np.float32([-1, 1, 0, 0, 0])}, 2),
         ({"tones": np.float32([20, 0, 0])}, 2),
         ({"tones": np.float32([0, 12, 0])}, 2),
     ],
@@ -198,32 +200,27 @@ def test_extreme_conditions_are_brought_within_reach() -> None:
 
 
 def test_a_candidate_that_would_look_out_of_place_is_odd(gallery: Gallery) -> None:
-    """Smiling, 40, a man, nothing before the face: then each of these missed in turn."""
-    looks = replace(_looks(gallery, 0), attributes=Attributes(40.0, 1.0))
+    """Smiling, 40, a man, white, nothing before the face: then each of these missed in turn."""
+    looks = replace(_looks(gallery, 0), attributes=Attributes(40.0, 1.0, np.eye(5, dtype=np.float32)[0]))
     condition = np.concatenate([np.zeros(83), np.eye(7)[3]]).astype(np.float32)
-    expressions = np.eye(7, dtype=np.float32)[[3, 6, 3, 3, 3]]
-    attributes = np.float32([[4, 1, 0.95], [4, 1, 0.95], [7, 1, 0.95], [4, 0, 0.95], [4, 1, 0.6]])
+    expressions = np.eye(7, dtype=np.float32)[[3, 6, 3, 3, 3, 3]]
+    age, sex, bare = [4, 4, 7, 4, 4, 4], [1, 1, 1, 0, 1, 1], [0.95, 0.95, 0.95, 0.95, 0.95, 0.6]
+    attributes = np.column_stack([age, sex, np.eye(5)[[0, 0, 0, 0, 1, 0]], bare]).astype(np.float32)
     found = oddity(expressions, attributes, looks, condition)
     assert found.dtype == np.float32
     assert found[0] == pytest.approx(0, abs=1e-6)
+    assert len(found) == 6
     assert (found[1:] > 2).all()
 
 
-def test_later_choices_care_less_for_looks(gallery: Gallery, codes: IdentityCodes) -> None:
-    """When the most plausible were recognised, the next have to be further away."""
-    model = _model(gallery, codes)
-    embeddings = _embeddings(9)
+def test_a_list_of_candidates_names_nobody_twice(model: IdentityModel, gallery: Gallery) -> None:
+    """Though everyone is pushed away in several strengths; and it ends when there is nobody left."""
     looks, condition = _looks(gallery, 50), gallery.conditions[50]
-    chosen = model.choose(SEED, looks, condition=condition, embeddings=embeddings, candidates=60, count=6)
-    numbers = [identity.number for identity in chosen]
-    assert len(set(numbers)) == 6
-    with torch.inference_mode():
-        latents = torch.from_numpy(gallery.latents[numbers])
-        away = torch.from_numpy(codes.encode(embeddings)).expand(6, -1)
-        alike = cosines(_predictor(codes).codes(latents), away, codes.sizes).amax(1)
-    cost = gallery.implausibility(looks, condition)[numbers]
-    assert alike[3:].mean() < alike[:3].mean() + 0.1
-    assert cost[3:].mean() > cost[:3].mean()
+    for candidates, count, expected in ((60, 6, 6), (5, 9, 5)):
+        chosen = model.choose(
+            SEED, looks, condition=condition, embeddings=_embeddings(9), candidates=candidates, count=count
+        )
+        assert len(chosen) == len({identity.number for identity in chosen}) == expected
 
 
 def test_similar_people_are_chosen(model: IdentityModel, gallery: Gallery) -> None:
@@ -260,6 +257,7 @@ def test_whoever_resembles_the_original_comes_last(gallery: Gallery, codes: Iden
         gallery,
         ages=np.full_like(gallery.ages, 40),
         masculinity=np.ones_like(gallery.masculinity),
+        ancestry=np.repeat(gallery.ancestry[:1], COUNT, 0),
         tones=np.repeat(gallery.tones[:1], COUNT, 0),
         conditions=np.repeat(gallery.conditions[:1], COUNT, 0),
     )

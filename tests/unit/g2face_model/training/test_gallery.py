@@ -65,6 +65,7 @@ def test_a_gallery_holds_the_people_it_was_made_of(tmp_path: Path, geometry: Geo
         "conditions": (90,),
         "ages": (),
         "masculinity": (),
+        "ancestry": (5,),
         "tones": (13, 3),
     }
     first = gallery["latents"][0].float().numpy() * spread + mean

@@ -11,6 +11,7 @@ from made_up_people import EMBEDDINGS, stock
 from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityModel
 from g2face_model.networks.mapping import Mapping, Predictor, cosines
+from g2face_model.training.gallery import make_gallery
 from g2face_model.training.mapping import (
     CODE_SIZES,
     GeometryLoss,
@@ -109,28 +110,35 @@ def predictor(prepared: Prepared, loss: GeometryLoss) -> Predictor:
     return train_predictor(learned, prepared.codes.sizes, geometry=loss, seed=0, config=QUICK)
 
 
+WHITE_MAN = [4.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.5]  # of forty, half hidden
+
+
 def test_attributes_are_weighed_as_a_stranger_would() -> None:
     """Ten years, a quarter of the way to the other sex, a tenth of the face hidden: all the same."""
-    wanted = torch.tensor([[4.0, 1.0, 0.95]])
-    errors = [
-        float(attribute_error(wanted + torch.tensor(off), wanted)) for off in ([1.0, 0, 0], [0, 0.25, 0], [0, 0, 0.1])
-    ]
-    assert errors == pytest.approx([1 / 3] * 3, abs=1e-4)
+    wanted = torch.tensor([WHITE_MAN])
+    errors = []
+    for column, amount in ((0, 1.0), (1, 0.25), (2, 1 / 3), (7, 0.1)):
+        off = wanted.clone()
+        off[0, column] += amount
+        errors.append(float(attribute_error(off, wanted)))
+    assert errors == pytest.approx([1 / 8] * 4, abs=1e-4)
     assert float(attribute_error(wanted, wanted)) == 0
 
 
-def test_donors_keep_age_and_sex_and_lose_what_hides_them() -> None:
-    assert bare(torch.tensor([[4.0, 1.0, 0.5]]))[0].tolist() == pytest.approx([4.0, 1.0, 0.96])
+def test_donors_keep_who_they_are_and_lose_what_hides_them() -> None:
+    assert bare(torch.tensor([WHITE_MAN]))[0].tolist() == pytest.approx([*WHITE_MAN[:-1], 0.96])
 
 
-def test_lookalikes_are_others_of_similar_age_and_sex(prepared: Prepared) -> None:
+def test_lookalikes_are_others_of_similar_age_sex_and_ancestry(prepared: Prepared) -> None:
     torch.manual_seed(0)
     corpus = prepared.corpus
     found = lookalikes(corpus, each=20)
     assert found.shape == (500, 20)
     assert not (found == torch.arange(500)[:, None]).any()
     years, sex = corpus.attributes[:, 0] * 10, corpus.attributes[:, 1]
-    assert (sex[found] == sex[:, None]).float().mean() > 0.95
+    assert (sex[found] == sex[:, None]).float().mean() > 0.9
+    ancestry = corpus.attributes[:, 2:7].argmax(1)
+    assert (ancestry[found] == ancestry[:, None]).float().mean() > 0.6
     usual = (years - 40).abs() < 15
     assert (years[found] - years[:, None]).abs()[usual].mean() < 0.6 * (years[:, None] - years).abs()[usual].mean()
 
@@ -178,7 +186,10 @@ def test_training_repeats_and_its_result_can_be_loaded(prepared: Prepared, tmp_p
     assert set(metadata["recognisers"].split()) == set(CODE_SIZES)
     assert all(np.isfinite(value) for value in figures.values())
     save_trained("mapping", tensors, metadata=metadata, folder=tmp_path)
-    gallery = WeightStore().tensors("gallery")
+    stock(tmp_path / "people", count=30)
+    geometry = GeometryModel.load(WeightStore())
+    mean, spread = prepared.latent_mean, prepared.latent_spread
+    gallery = make_gallery(tmp_path / "people", geometry, mean=mean, spread=spread, size=20)
     save_trained("gallery", gallery, metadata={}, folder=tmp_path)
     model = IdentityModel.load(WeightStore(tmp_path, parts={}, trained=tmp_path))
     assert model.codes.sizes == tuple(CODE_SIZES.values())
