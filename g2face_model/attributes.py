@@ -1,14 +1,15 @@
-"""Photograph and mesh -> what a stranger would say of the person: age, sex, tone of the skin.
+"""Photograph and mesh -> what a stranger would say of the person: age, sex, ancestry, tone of the skin.
 
 Used to choose virtual identities that are plausible in the original's place and to measure fairness, never stored with
 a person. Measured on 48 people (18 to 48 years) x 2 photographs: mean absolute error of the age 4.4 years, sex 97 %
-right.
+right, ancestry for 64 of 70 white, 11 of 12 black and 9 of 12 East Asian pictures; it says little about others.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -24,7 +25,9 @@ from g2face_model.types import FaceMesh, Floats, Image
 if TYPE_CHECKING:
     from g2face_model.weights import WeightStore
 
-_SIZE = 224
+ANCESTRIES = ("white", "black", "east_asian", "south_asian", "other")  # in the network's order
+_FACERES_SIZE, _GEAR_SIZE = 224, 198
+_gear_align: Align = partial(align_square, margin=1.0, raised=0.0)
 # Mesh vertices on bare skin: forehead, cheeks, bridge of the nose; beards, brows and lips are avoided.
 _SKIN = (151, 9, 108, 337, 69, 299, 50, 280, 101, 330, 205, 425, 118, 347, 5, 195)
 _SKIN_RADIUS = 0.03  # of the distance between the outer corners of the eyes
@@ -32,25 +35,29 @@ _SKIN_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """Apparent age in years; `masculinity` in 0..1."""
+    """Apparent age in years; `masculinity` in 0..1; `ancestry` (5,) float32, probabilities as ANCESTRIES orders them."""
 
     age_years: float
     masculinity: float
+    ancestry: Floats
 
 
 class AttributeEstimator:
-    """Age and sex by the heads of "faceres". Raises WeightsError when it is not there."""
+    """Age and sex by the heads of "faceres", ancestry by "gear". Raises WeightsError when they are not there."""
 
     def __init__(self, store: WeightStore) -> None:
         self._faceres = _graph(store, "faceres")
+        self._gear = _graph(store, "gear")
 
     def estimate(self, image: Image, mesh: FaceMesh) -> Attributes:
         with torch.inference_mode():
-            heads = self._faceres(caffe_levels(_crop(image, mesh, align_square, size=_SIZE)))
+            heads = self._faceres(caffe_levels(_crop(image, mesh, align_square, size=_FACERES_SIZE)))
+            ancestry = self._gear(_crop(image, mesh, _gear_align, size=_GEAR_SIZE))["race"][0]
         ages = heads["age"][0]
         return Attributes(
             age_years=float(ages @ torch.arange(len(ages), dtype=ages.dtype)),
             masculinity=float(heads["masculinity"][0, 0]),
+            ancestry=np.asarray(ancestry.numpy(), np.float32),
         )
 
 

@@ -1,6 +1,6 @@
 """32-byte seed and the original's looks -> a virtual identity: plausible in the original's place, and far from it.
 
-A gallery of generated people is searched at once: those of similar age, sex, tone and pose come first, a
+A gallery of generated people is searched at once: those of similar age, sex, ancestry, tone and pose come first, a
 keyed draw decides among the plausible ones, the mapping moves each into the wanted geometry and away from the original,
 and a predictor ranks them by how alike the recognisers would find them. Nothing is rendered here.
 """
@@ -32,9 +32,10 @@ _TONES = (151, 108, 337, 50, 280, 205, 425, 5, 164, 199, 200, 172, 397)
 _MAX_ANGLE, _MAX_SPREADS = 38 / 30, 3.0  # of a condition; outside of these few generated people were seen
 _TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 # One unit of implausibility: what a stranger would notice.
-_YEARS, _SEX, _LIGHTNESS, _HUE, _DEGREES, _SHAPE, _EXPRESSION = 9.0, 0.3, 10.0, 6.0, 15.0, 1.5, 0.4
+_YEARS, _SEX, _ANCESTRY, _EXPRESSION = 9.0, 0.3, 0.5, 0.4
+_LIGHTNESS, _HUE, _DEGREES, _SHAPE = 10.0, 6.0, 15.0, 1.5
 _LEADING = 20  # shape components that a stranger could see
-_DRAW = 0.7  # spread of the keyed draw: how much plausibility is given up for variety
+_DRAW = 1.5  # spread of the keyed draw: how much plausibility is given up for variety
 _PUSHES = (0.3, 0.6, 1.0, 1.5)  # how hard each candidate is pushed away from the original, in parallel
 _LIKENESS = 12.0  # cost of predicted similarity, per unit of cosine of the worst recogniser ...
 _ALIKE, _HARDER = 0.0, 0.2  # ... above this; how much lower each further attempt aims
@@ -102,13 +103,14 @@ class IdentityCodes:
 @dataclass(frozen=True)
 class Gallery:
     """N generated people without pixels: latents (standardised, (N, 512)), colours' w (N, 512), conditions (N, 90) and
-    looks: age in years (N,), masculinity (N,), tones (N, 13, 3)."""
+    looks: age in years (N,), masculinity (N,), ancestry (N, 5), tones (N, 13, 3)."""
 
     latents: Floats
     colours: Floats
     conditions: Floats
     ages: Floats
     masculinity: Floats
+    ancestry: Floats
     tones: Floats
 
     def implausibility(self, looks: Looks, condition: Floats) -> Floats:
@@ -118,6 +120,7 @@ class Gallery:
         tone = self.tones - looks.tones
         cost = ((self.ages - wanted.age_years) / _YEARS) ** 2
         cost += ((self.masculinity - wanted.masculinity) / _SEX) ** 2
+        cost += (np.abs(self.ancestry - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
         cost += ((tone[..., 0] / _LIGHTNESS) ** 2).mean(1)
         if looks.colourful:
             cost += ((tone[..., 1:] / _HUE) ** 2).sum(2).mean(1)
@@ -222,12 +225,13 @@ class IdentityModel:
 
 
 def oddity(expression: Floats, attributes: Floats, looks: Looks, condition: Floats) -> Floats:
-    """(M,): squared distance of predicted expressions (M, 7) and attributes (M, 3) from the original's looks."""
+    """(M,): squared distance of predicted expressions (M, 7) and attributes (M, 8) from the original's looks."""
     wanted = looks.attributes
     odd = (np.abs(expression - condition[-EXPRESSIONS:]).sum(1) / 2 / _EXPRESSION) ** 2
     odd += ((attributes[:, 0] * 10 - wanted.age_years) / _YEARS) ** 2
     odd += ((attributes[:, 1] - wanted.masculinity) / _SEX) ** 2
-    odd += (np.maximum(_BARE - attributes[:, 2], 0) / _HIDDEN) ** 2
+    odd += (np.abs(attributes[:, 2:-1] - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
+    odd += (np.maximum(_BARE - attributes[:, -1], 0) / _HIDDEN) ** 2
     return np.asarray(odd, np.float32)
 
 

@@ -234,6 +234,12 @@ _ALL = (
         weights_sha256="2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b",
     ),
     _human(
+        "gear",
+        "gender, age, race",
+        graph_sha256="d364960439f8ff5d73e5a38e16ffc695a586330f5e03e40b6e0e7a3ec77ff03f",
+        weights_sha256="53ef6bad582dd0a4617908489404866d96593ad11f29dec8f084dacaaf7f9ff6",
+    ),
+    _human(
         "mobileface",
         "recognition, 256-d",
         graph_sha256="b62d89d9e1401a2572e011e8691699f2432c1a6f56cda0dad7ddbdecacf1bbab",

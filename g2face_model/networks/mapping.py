@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 LATENT, ANGLES, SHAPE, EXPRESSIONS = 512, 3, 80, 7
 CONDITION = ANGLES + SHAPE + EXPRESSIONS
-ATTRIBUTES = 3  # age / 10 years, masculinity, share of the face that is bare
+ATTRIBUTES = 8  # age / 10 years, masculinity, 5 ancestries, share of the face that is bare
 _HIDDEN = 1024
 
 
@@ -39,7 +39,7 @@ class Trunk(nn.Module):
 
 class Predictor(nn.Module):
     """What a rendering of a latent (N, 512) will measure: its geometry's condition (N, 90), expression as logits; its
-    attributes (N, 3); per recogniser its identity code (N, sum of `code_sizes`), each part of unit length."""
+    attributes (N, 8); per recogniser its identity code (N, sum of `code_sizes`), each part of unit length."""
 
     def __init__(self, code_sizes: tuple[int, ...]) -> None:
         super().__init__()

@@ -28,11 +28,12 @@ _BATCH = 4
 
 @dataclass(frozen=True)
 class Description:
-    """N people: apparent `ages` in years, `masculinity`, `expressions` (N, 7), `tones` (N, 13, 3), `visible` (N,): the
-    share of the mesh's outline that is bare face (no fringe, glasses or hand)."""
+    """N people: apparent `ages` in years, `masculinity`, `ancestry` (N, 5), `expressions` (N, 7), `tones` (N, 13, 3),
+    `visible` (N,): the share of the mesh's outline that is bare face (no fringe, glasses or hand)."""
 
     ages: Floats
     masculinity: Floats
+    ancestry: Floats
     expressions: Floats
     tones: Floats
     visible: Floats
@@ -56,13 +57,13 @@ class Describer:
         rows = [self._one(people, index) for index in range(len(people))]
         return Description(*(np.array(column, np.float32) for column in zip(*rows, strict=True)))
 
-    def _one(self, people: People, index: int) -> tuple[float, float, Floats, Floats, float]:
+    def _one(self, people: People, index: int) -> tuple[float, float, Floats, Floats, Floats, float]:
         picture, mesh = people.picture(index), FaceMesh(people.mesh_points(index), float(people.scores[index]))
         found = self._attributes.estimate(picture, mesh)
         outline = outline_mask(mesh, STORED_PX)
         visible = float((self._parser.parse(picture)[..., 0] * outline).sum() / max(float(outline.sum()), 1.0))
         expression = self._expressions.probabilities(picture, mesh)
-        return found.age_years, found.masculinity, expression, tones(picture, mesh), visible
+        return found.age_years, found.masculinity, found.ancestry, expression, tones(picture, mesh), visible
 
 
 def _embed(recogniser: TorchRecogniser, people: People) -> NDArray[np.float16]:

@@ -49,6 +49,7 @@ def make_gallery(
                 "conditions": face.condition,
                 "ages": described.ages[i],
                 "masculinity": described.masculinity[i],
+                "ancestry": described.ancestry[i],
                 "tones": described.tones[i],
             })  # fmt: skip
     members = choose_members(np.array([row["tones"][:8, 0].mean() for row in rows]), size=size)

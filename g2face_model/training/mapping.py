@@ -34,7 +34,7 @@ from g2face_model.types import FaceMesh, Floats
 CODE_SIZES = {"dlib": 96, "faceres": 128, "mobileface": 128}
 _ANGLES_WEIGHT, _SHAPE_WEIGHT, _EXPRESSION_WEIGHT = 1.0, 4.0, 0.3
 _HELD_OUT = 200
-_ATTRIBUTE_GAIN = torch.tensor([1.0, 4.0, 10.0])
+_ATTRIBUTE_GAIN = torch.tensor([1.0, 4.0, *[3.0] * 5, 10.0])
 _BARE = 0.96
 
 
@@ -42,12 +42,12 @@ _BARE = 0.96
 class MappingConfig:
     """Defaults of the committed weights."""
 
-    predictor_epochs: int = 30
-    mapping_epochs: int = 40
+    predictor_epochs: int = 22
+    mapping_epochs: int = 32
     batch: int = 128
     learning_rate: float = 1e-3
     jitter: float = 0.05  # of latents and conditions, in standard deviations
-    plausible: float = 2.0
+    plausible: float = 4.0
     keep: float = 0.1
     push: float = 1.5
     margin: float = -0.3
@@ -59,7 +59,7 @@ class MappingConfig:
 @dataclass(frozen=True)
 class Corpus:
     """N people as the mapping sees them: standardised latents (N, 512), conditions (N, 90), attributes
-    (N, 3), codes (N, K)."""
+    (N, 8), codes (N, K)."""
 
     latents: Tensor
     conditions: Tensor
@@ -104,7 +104,7 @@ def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -
         good = np.flatnonzero(people.scores > min_score)
         latents.append(people.coarse[good])
         conditions += [_condition(geometry, people, described, i) for i in good.tolist()]
-        attributes.append(np.stack([described.ages / 10, described.masculinity, described.visible], 1)[good])
+        attributes.append(_attributes(described)[good])
         for name, rows in embeddings.items():
             rows.append(vectors[name][good])
     stacked = {name: np.concatenate(rows) for name, rows in embeddings.items()}
@@ -116,6 +116,12 @@ def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -
     corpus = Corpus(*(torch.from_numpy(np.asarray(column, np.float32)) for column in columns))
     metric = torch.from_numpy(geometry.metric()).float()
     return Prepared(corpus, codes, mean, spread, metric)
+
+
+def _attributes(described: Description) -> Floats:
+    """(N, 8), in the order of networks/mapping.py."""
+    columns = (described.ages / 10, described.masculinity, described.ancestry, described.visible)
+    return np.column_stack(columns).astype(np.float32)
 
 
 def _condition(geometry: GeometryModel, people: People, described: Description, index: int) -> Floats:
@@ -181,19 +187,23 @@ def train_predictor(
 
 
 def attribute_error(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """Mean square over attributes (N, 3), each in units that a stranger would notice: 10 years, 0.25, 0.1."""
+    """Mean square over attributes (N, 8), each in units that a stranger would notice: 10 years, 0.25, 0.3, 0.1."""
     return F.mse_loss(predicted * _ATTRIBUTE_GAIN, wanted * _ATTRIBUTE_GAIN)
 
 
 def bare(attributes: Tensor) -> Tensor:
     """The attributes a moved donor should have: its own, but with nothing in front of the face."""
-    return torch.cat([attributes[:, :2], torch.full_like(attributes[:, 2:], _BARE)], 1)
+    return torch.cat([attributes[:, :-1], torch.full_like(attributes[:, -1:], _BARE)], 1)
 
 
 def lookalikes(corpus: Corpus, *, each: int = 64) -> Tensor:
-    """(N, each): for every person others of nearly the same age and sex. Faces are pushed away from people they could
-    stand in for, so that the mapping does not learn to change the sex and call it another identity."""
-    gaps = torch.cdist(corpus.attributes[:, :2] * _ATTRIBUTE_GAIN[:2], corpus.attributes[:, :2] * _ATTRIBUTE_GAIN[:2])
+    """(N, each): for every person others of nearly the same age, sex and ancestry.
+
+    Faces are pushed away from people they could stand in for, so that the mapping does not learn to change the sex and
+    call it another identity.
+    """
+    noticed = (corpus.attributes * _ATTRIBUTE_GAIN)[:, :-1]
+    gaps = torch.cdist(noticed, noticed)
     gaps += torch.rand_like(gaps)  # some further away, too
     return gaps.fill_diagonal_(torch.inf).topk(each, largest=False).indices
 
@@ -265,6 +275,7 @@ def report(
         "age_error_years": float(10 * (attributes[:, 0] - corpus.attributes[:, 0]).abs().mean()),
         "moved_age_change_years": float(10 * (moved_attributes[:, 0] - corpus.attributes[:, 0]).abs().mean()),
         "moved_masculinity_change": float((moved_attributes[:, 1] - corpus.attributes[:, 1]).abs().mean()),
+        "moved_ancestry_change": float((moved_attributes[:, 2:7] - corpus.attributes[:, 2:7]).abs().sum(1).mean() / 2),
         "code_cosine": float(cosines(codes, corpus.codes, sizes).mean()),
         "moved_geometry_error": float(geometry(moved_condition, corpus.conditions[target])),
         "moved_expression_right": float(

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from g2face_model.attributes import AttributeEstimator, skin_tone, typology_angle
+from g2face_model.attributes import ANCESTRIES, AttributeEstimator, skin_tone, typology_angle
 from g2face_model.detection import FaceDetector
 from g2face_model.images import decode
 from g2face_model.landmarks import MeshLandmarker
@@ -56,6 +56,8 @@ def test_estimates_people_as_they_describe_themselves(store: WeightStore, faces_
         image = decode((faces_dir / row["file"]).read_bytes())
         mesh = landmarker.mesh(image, detector.detect(image)[0])
         found = estimator.estimate(image, mesh)
+        assert found.ancestry.shape == (len(ANCESTRIES),)
+        assert found.ancestry.sum() == pytest.approx(1.0, abs=1e-4)
         errors.append(abs(found.age_years - float(own["age"])))
         right.append((found.masculinity > 0.5) == (own["gender"] == "male"))
     assert np.mean(errors) < 7
