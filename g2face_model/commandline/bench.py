@@ -153,8 +153,8 @@ def _rivals_table(timings: Timings, blurring: Blurring | None, *, startup: float
     for (name, digits), mine, theirs in zip(_QUANTITIES, own, other, strict=True):
         ratio = mine / theirs if theirs else math.nan
         rows.append([name, number(mine, digits), number(theirs, digits), number(ratio, 2)])
-    counts = f"{timings.photographs} photographs, {timings.faces} faces, {timings.released} of them released"
-    return f"{counts}\n{aligned(rows)}"
+    faces = f"{timings.faces} faces, {timings.released} of them released, {timings.attempts} attempts"
+    return f"{timings.photographs} photographs, {faces}\n{aligned(rows)}"
 
 
 def _quantities(total: float, faces_per_photo: float, startup: float, megabytes: float) -> tuple[float, ...]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+import os
+import re
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +27,7 @@ from g2face_model import alignment, compositing, fusion, images
 from g2face_model.anonymizer import Anonymizer, Parts
 from g2face_model.evaluation.figures import seeds_of
 from g2face_model.evaluation.photographs import Photograph
+from g2face_model.types import Verdict
 
 READ, WRITE, REST = "read", "write", "rest"
 _OF_PARTS = {
@@ -120,36 +125,45 @@ def _replaced(places: Sequence[tuple[Any, str, Callable[..., Any]]]) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Median seconds per photograph, from file to file, by stage; `total` is the median of their sums."""
+    """Median seconds per photograph, from file to file, by stage; `total` is the median of their sums.
+    `attempts`: how many candidates were rendered for all faces together."""
 
     photographs: int
     faces: int
     released: int
+    attempts: int
     stages: Mapping[str, float]
     total: float
 
 
 def measure(anonymizer: Anonymizer, parts: Parts, photographs: Mapping[str, bytes], *, repeats: int) -> Timings:
     """Anonymize every photograph (a JPEG file by name) once to warm up, then `repeats` times; JPEG to JPEG."""
-    stopwatch, runs, faces, released = Stopwatch(), [], 0, 0
+    stopwatch, runs = Stopwatch(), []
+    verdicts: list[Verdict] = []
     with attached(stopwatch, parts):
         for name, data in photographs.items():
-            outcomes = _once(anonymizer, stopwatch, name, data)
-            faces, released = faces + len(outcomes), released + sum(outcomes)
+            verdicts += _once(anonymizer, stopwatch, name, data)
             runs.append([_timed_once(anonymizer, stopwatch, name, data) for _ in range(repeats)])
     medians = {stage: _mean_of_medians([[run.get(stage, 0.0) for run in own] for own in runs]) for stage in STAGES}
     total = _mean_of_medians([[sum(run.values()) for run in own] for own in runs])
-    return Timings(len(photographs), faces, released, medians, total)
+    return Timings(
+        len(photographs),
+        faces=len(verdicts),
+        released=sum(verdict.passed for verdict in verdicts),
+        attempts=sum(verdict.attempts for verdict in verdicts),
+        stages=medians,
+        total=total,
+    )
 
 
-def _once(anonymizer: Anonymizer, stopwatch: Stopwatch, name: str, data: bytes) -> list[bool]:
-    """File to file; which of the faces were released."""
+def _once(anonymizer: Anonymizer, stopwatch: Stopwatch, name: str, data: bytes) -> list[Verdict]:
+    """File to file; the verdicts on the faces."""
     with stopwatch.stage(READ):
         image = images.decode(data)
     result = anonymizer.anonymize(image, seeds_of(Photograph(name)))
     with stopwatch.stage(WRITE):
         images.encode(result.image, "jpeg")
-    return [face.verdict.passed for face in result.faces]
+    return [face.verdict for face in result.faces]
 
 
 def _timed_once(anonymizer: Anonymizer, stopwatch: Stopwatch, name: str, data: bytes) -> dict[str, float]:
@@ -165,11 +179,21 @@ def _mean_of_medians(seconds: Sequence[Sequence[float]]) -> float:
     return float(np.mean([np.median(own) for own in seconds])) if seconds else float("nan")
 
 
-def peak_megabytes(*, children: bool = False) -> float:
-    """The most memory this process, or the largest of its finished children, has held; NaN where nobody counts it."""
+def peak_megabytes(pid: int | None = None) -> float:
+    """The most memory that this or another running process has held; NaN where the system does not tell."""
+    try:
+        status = Path(f"/proc/{pid or os.getpid()}/status").read_text()
+    except OSError:  # not a Linux, or the process is gone
+        return math.nan if pid else _own_peak_megabytes()
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(peak[1]) / 2**10 if peak else math.nan
+
+
+def _own_peak_megabytes() -> float:
+    # Not on Linux, where it starts from the memory of whoever started this process.
     try:
         import resource
     except ImportError:  # not a Unix
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF).ru_maxrss
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

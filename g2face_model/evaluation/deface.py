@@ -3,6 +3,7 @@ OpenCV and the one of this project cannot share an environment."""
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import tempfile
@@ -37,20 +38,20 @@ def measure(command: str, photographs: Mapping[str, bytes], *, repeats: int) -> 
         paths = [Path(folder) / f"{number:04d}.jpg" for number in range(len(contents))]
         for path, data in zip(paths, contents, strict=True):
             path.write_bytes(data)
-        started, begun = _begun(command, paths)
+        started, begun, megabytes = _begun(command, paths)
     if len(begun) != len(paths):
         return None
     seconds = np.diff(begun)[1:].reshape(repeats, len(photographs))
     return Blurring(
         total=float(np.median(seconds, axis=0).mean()),
         startup=begun[0] - started,
-        peak_megabytes=peak_megabytes(children=True),
+        peak_megabytes=megabytes,
     )
 
 
-def _begun(command: str, paths: list[Path]) -> tuple[float, list[float]]:
-    """When the process was started, and when it turned to each of the files; too few when it failed."""
-    started = time.perf_counter()
+def _begun(command: str, paths: list[Path]) -> tuple[float, list[float], float]:
+    """When the process was started, and when it turned to each of the files (none when it failed); its peak memory."""
+    started, begun, megabytes = time.perf_counter(), [], math.nan
     try:
         process = subprocess.Popen(  # noqa: S603
             [command, *map(str, paths)],
@@ -61,7 +62,10 @@ def _begun(command: str, paths: list[Path]) -> tuple[float, list[float]]:
             text=True,
         )
     except OSError:
-        return started, []
+        return started, [], megabytes
     with process:
-        begun = [time.perf_counter() for line in process.stdout or () if line.startswith(_ANNOUNCED)]
-    return started, [] if process.returncode else begun
+        for line in process.stdout or ():
+            if line.startswith(_ANNOUNCED):
+                begun.append(time.perf_counter())
+                megabytes = peak_megabytes(process.pid)
+    return started, [] if process.returncode else begun, megabytes

@@ -14,7 +14,7 @@ from g2face_model.commandline import bench
 from g2face_model.evaluation.bench import STAGES, Timings
 from g2face_model.evaluation.deface import Blurring
 
-_TIMINGS = Timings(2, 4, 3, dict.fromkeys(STAGES, 0.1), 1.2)
+_TIMINGS = Timings(2, 4, 3, 9, dict.fromkeys(STAGES, 0.1), 1.2)
 
 
 def _run(*arguments: str) -> int:
@@ -32,7 +32,7 @@ def test_stages_are_shown_per_photo_and_per_face() -> None:
 
 def test_deface_stands_beside_it_with_ratios() -> None:
     table = bench._rivals_table(_TIMINGS, Blurring(0.4, 1.0, 300.0), startup=4.0, megabytes=900.0)
-    assert table.splitlines()[0] == "2 photographs, 4 faces, 3 of them released"
+    assert table.splitlines()[0] == "2 photographs, 4 faces, 3 of them released, 9 attempts"
     ends = [line.split()[-3:] for line in table.splitlines()[2:]]
     assert ends == [
         ["1.200", "0.400", "3.00"],
@@ -49,7 +49,7 @@ def test_without_deface_its_column_is_empty() -> None:
 
 
 def test_photographs_without_faces_have_no_seconds_per_face() -> None:
-    timings = Timings(2, 0, 0, {}, 1.2)
+    timings = Timings(2, 0, 0, 0, {}, 1.2)
     assert bench._stages_table(timings).splitlines()[-1].split() == ["total", "1.200", "-", "100.0"]
     assert bench._rivals_table(timings, None, startup=1.0, megabytes=1.0).splitlines()[3].split()[3:] == ["-", "-", "-"]
 

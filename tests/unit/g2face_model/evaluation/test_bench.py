@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -120,7 +124,7 @@ def test_photographs_are_anonymized_once_to_warm_up_and_then_timed() -> None:
     photographs = {"a": images.encode(photo(24, 32), "jpeg"), "b": images.encode(photo(14, 32), "jpeg")}
     timings = bench.measure(engine, _parts(_Clock()), photographs, repeats=3)  # type: ignore[arg-type]
     assert len(engine.calls) == 2 * 4
-    assert (timings.photographs, timings.faces, timings.released) == (2, 3, 3)
+    assert (timings.photographs, timings.faces, timings.released, timings.attempts) == (2, 3, 3, 6)
     assert set(timings.stages) == set(bench.STAGES)
     assert timings.total > 0
     assert timings.stages["detect"] == 0.0  # this engine asks nobody
@@ -134,3 +138,12 @@ def test_memory_is_that_of_a_process_with_numpy() -> None:
     held = np.ones(30_000_000 // 8)
     assert 30 < bench.peak_megabytes() < 100_000
     assert held.sum()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of other processes")
+def test_a_small_process_started_by_a_large_one_is_small() -> None:
+    with subprocess.Popen(["sleep", "30"]) as process:
+        time.sleep(0.2)  # until it is sleep, and no longer a copy of this process
+        assert bench.peak_megabytes(process.pid) < 20 < bench.peak_megabytes()
+        process.kill()
+    assert math.isnan(bench.peak_megabytes(process.pid))

@@ -30,7 +30,7 @@ def test_all_photographs_are_given_to_one_process(tmp_path: Path, log: Path) -> 
     assert log.read_text().split() == ["first", "first", "second", "first", "second", "first"]
     assert blurring.total >= 0.01
     assert blurring.startup >= 0
-    assert blurring.peak_megabytes > 0
+    assert not blurring.peak_megabytes > 50  # it is a shell, if this system tells at all
 
 
 @pytest.mark.parametrize("body", ["exit 1", 'for photo; do echo "Input:  $photo"; done; exit 3', 'echo "Input:  $1"'])
