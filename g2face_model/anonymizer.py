@@ -15,9 +15,9 @@ from g2face_model.config import MODEL_VERSION, ModelConfig
 from g2face_model.detection import FaceDetector
 from g2face_model.errors import VerificationError
 from g2face_model.geometry import GeometryModel
-from g2face_model.identity import IdentityModel, Looks, VirtualIdentity, is_colourful, tones
+from g2face_model.identity import IdentityModel, Looks, Search, VirtualIdentity, is_colourful, tones
 from g2face_model.landmarks import LandmarkBackend, MeshLandmarker, sixty_eight
-from g2face_model.parsing import FaceParser
+from g2face_model.parsing import FACE, GLASSES, FaceParser
 from g2face_model.rendering import Renderer
 from g2face_model.types import (
     AnonymizedFace,
@@ -135,32 +135,35 @@ class Anonymizer:
 
     def _examine(self, image: Image, face: Face) -> _Original:
         colours = face.crop.pixels.astype(np.float32) / np.float32(255)
-        replaceable = self._parts.parser.parse(face.crop.pixels)[..., 0]
+        mesh = _moved(face.mesh, face.crop)
+        parsed = self._parts.parser.parse(face.crop.pixels)
+        replaceable = np.maximum(parsed[..., FACE], fusion.lens_mask(colours, mesh, parsed[..., GLASSES]))
         fingerprint = self._parts.gate.measure(image, face.mesh, face.geometry.expression)
-        return _Original(face, _moved(face.mesh, face.crop), colours, replaceable, fingerprint)
+        return _Original(face, mesh, colours, replaceable, fingerprint)
 
     def _best_attempt(self, image: Image, original: _Original, seed: bytes) -> tuple[Patch, Verdict]:
         """The first candidate that passes the gate; when none does, the last one with its reasons."""
-        for attempt, identity in enumerate(self._candidates(image, original, seed), 1):
-            patch = self._fuse(image, original, identity)
+        search = self._search(image, original, seed)
+        for attempt in range(1, self._config.attempts + 1):
+            patch = self._fuse(image, original, search.next())
             changed = image.copy()
             patch.apply(changed)
             verdict = self._parts.gate.judge(original.fingerprint, changed, attempts=attempt)
             if verdict.passed:
                 break
+            search.worry(self._parts.gate.excess(verdict))
         return patch, verdict
 
-    def _candidates(self, image: Image, original: _Original, seed: bytes) -> list[VirtualIdentity]:
+    def _search(self, image: Image, original: _Original, seed: bytes) -> Search:
         face = original.face
         tone = tones(image, face.mesh)
         looks = Looks(self._parts.attributes.estimate(image, face.mesh), tone, is_colourful(tone))
-        return self._parts.identities.choose(
+        return self._parts.identities.search(
             seed,
             looks,
             condition=face.geometry.condition,
             embeddings=original.fingerprint.embeddings,
             candidates=self._config.candidates,
-            count=self._config.attempts,
         )
 
     def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> Patch:
@@ -168,7 +171,7 @@ class Anonymizer:
         size = original.face.crop.size
         pixels = self._parts.renderer.render(identity.styles, size=size)
         mesh = self._parts.landmarker.refine(pixels, _scaled(original.mesh, len(pixels) / size))
-        pasteable = self._parts.parser.parse(pixels)[..., :1]
+        pasteable = self._parts.parser.parse(pixels)[..., FACE, None]
         rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)
         wanted = fusion.reshape(original.mesh, _scaled(mesh, size / len(pixels)), amount=self._config.shape_change)
         aim = wanted

@@ -15,13 +15,14 @@ MODEL_VERSION = "g2face-1"
 class GateConfig:
     """When an anonymized face may be shown.
 
-    `similarity_margin`: how far every recogniser's similarity to the original must lie below the one that 1 % of pairs
-    of different people exceed; 1 is the step from there to the one that 0.1 % exceed. `max_landmark_nme`: mean distance
+    `similarity_margin`: how far every recogniser's similarity to the original must lie below the threshold at which it
+    says "same person" (the one that 0.1 % of pairs of different people exceed); 1 is the step from there down to the
+    one that 1 % exceed. `max_landmark_nme`: mean distance
     of the mesh's points over the inter-ocular distance. `max_expression_change`: total variation between the
     expression probabilities that is allowed where the most likely expression changes.
     """
 
-    similarity_margin: float = 1.0
+    similarity_margin: float = 0.25
     max_landmark_nme: float = 0.03
     max_expression_change: float = 0.5
     min_mesh_score: float = 0.5
@@ -49,7 +50,7 @@ class ModelConfig:
     on_failure: str = "cover"
     attempts: int = 6
     candidates: int = 64
-    shape_change: float = 0.012
+    shape_change: float = 0.016
     max_yaw_degrees: float = 55.0
     min_face_px: float = 24.0
     gate: GateConfig = field(default_factory=GateConfig)

@@ -24,7 +24,9 @@ _MIN_OPENING = 0.12  # lid distance over eye width under which an iris position 
 _GRID_PX = 4  # the deformation is piecewise linear and smooth enough to be sampled this coarsely
 _LIGHT_SIGMA = 0.12  # of the face's width: finer structure belongs to the new face, coarser is light and skin tone
 _MAX_LOG_GAIN = 1.2
-_MAX_RESHAPE = 0.5
+_CHEEKS = (50, 280, 205, 425, 101, 330)
+_LENS_WIDTH, _LENS_HEIGHT, _CLEAR = 0.62, 0.42, 0.4  # half axes over the eye's width; lightness difference
+_MAX_RESHAPE = 0.6
 _DARKEST = 0.02  # added before taking logarithms, so that black pixels do not dominate
 
 
@@ -65,7 +67,7 @@ def _reliable(mesh: FaceMesh) -> NDArray[np.bool_]:
 
 def reshape(mesh: FaceMesh, other: FaceMesh, *, amount: float) -> FaceMesh:
     """Move a mesh towards the shape of another in the same px, until its surface points have moved by `amount` of the
-    inter-ocular distance on average, at most half-way. Position, size and turn stay: only shape moves."""
+    inter-ocular distance on average, at most six tenths of the way. Position, size and turn stay: only shape moves."""
     scale, rotation, translation = rigid_fit(_surface(other), _surface(mesh))
     steps = other.points.astype(np.float64) @ (scale * rotation).T + translation - mesh.points
     distance = np.linalg.norm(steps[:SURFACE, :2], axis=1).mean() / interocular(mesh)
@@ -92,6 +94,35 @@ def outline_mask(mesh: FaceMesh, size: int, *, forehead: float = 0.0) -> Floats:
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
     return mask.astype(np.float32) / np.float32(255)
+
+
+def lens_mask(colours: Floats, mesh: FaceMesh, glasses: Floats) -> Floats:
+    """(S, S): the surroundings of each eye that are seen through a clear lens, and have to be replaced with the face.
+
+    `glasses` (S, S) is the parser's probability, which covers lenses as well as frames. A lens is clear where its
+    lightness is near that of the cheeks.
+    """
+    size = colours.shape[0]
+    mask = np.zeros((size, size), np.float32)
+    luma = colours @ _LUMA
+    cheeks = np.median(luma[_pixels(mesh, _CHEEKS, size)])
+    for _, corners, _ in _EYES:
+        ends = mesh.points[list(corners), :2].astype(np.float64)
+        centre, across = ends.mean(0), ends[1] - ends[0]
+        width, angle = float(np.hypot(*across)), float(np.degrees(np.arctan2(across[1], across[0])))
+        eye = np.zeros((size, size), np.uint8)
+        axes = (max(1, round(_LENS_WIDTH * width)), max(1, round(_LENS_HEIGHT * width)))
+        cv2.ellipse(eye, (round(centre[0]), round(centre[1])), axes, angle, 0, 360, 1, -1)
+        seen = (eye > 0) & (glasses > 0.5)
+        if seen.any() and abs(float(np.median(luma[seen])) - cheeks) < _CLEAR * cheeks:
+            mask = np.maximum(mask, eye.astype(np.float32))
+    return mask
+
+
+def _pixels(mesh: FaceMesh, vertices: tuple[int, ...], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of vertices, moved into the crop where they lie outside."""
+    points = np.clip(np.rint(mesh.points[list(vertices), :2]), 0, size - 1).astype(np.intp)
+    return points[:, 1], points[:, 0]
 
 
 def _blur(values: Floats, sigma: float) -> Floats:

@@ -37,8 +37,8 @@ _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 10.0, 6.0, 15.0, 1.5
 _LEADING = 20  # shape components that a stranger could see
 _DRAW = 1.5  # spread of the keyed draw: how much plausibility is given up for variety
 _PUSHES = (0.3, 0.6, 1.0, 1.5)  # how hard each candidate is pushed away from the original, in parallel
-_LIKENESS = 12.0  # cost of predicted similarity, per unit of cosine of the worst recogniser ...
-_ALIKE, _HARDER = 0.0, 0.2  # ... above this; how much lower each further attempt aims
+_LIKENESS, _ALIKE = 12.0, -0.05  # cost of predicted similarity above this, per unit of cosine
+_WORRY = 0.12  # of cosine, per step that a recogniser was found above its limit
 _STRANGE = 0.4  # of the mean square of a standardised latent above 1
 _BARE, _HIDDEN = 0.92, 0.08  # share of the face that should be bare, and what a stranger would notice less
 
@@ -165,42 +165,28 @@ class IdentityModel:
         mean, spread = tensors["latent.mean"].numpy(), tensors["latent.spread"].numpy()
         return cls(gallery, codes, mapping, predictor, latent_mean=mean, latent_spread=spread)
 
-    def choose(
-        self,
-        seed: bytes,
-        looks: Looks,
-        *,
-        condition: Floats,
-        embeddings: MappingOf[str, Floats],
-        candidates: int,
-        count: int,
-    ) -> list[VirtualIdentity]:
-        """`count` identities for a face, best first; each next one weighs distance from the original more, looks less.
+    def search(
+        self, seed: bytes, looks: Looks, *, condition: Floats, embeddings: MappingOf[str, Floats], candidates: int
+    ) -> Search:
+        """Everything needed to try one identity after another on a face. The same seed and face give the same search.
 
-        The same seed and face give the same list. `condition` (90,) is the wanted geometry, `embeddings` the
-        original's, to stay away from; `candidates` gallery people are considered.
+        `condition` (90,) is the wanted geometry, `embeddings` the original's, to stay away from; `candidates` gallery
+        people are considered.
         """
         condition = within_reach(condition)
         cost = self.gallery.implausibility(looks, condition) - _DRAW * keyed_gumbel(seed, len(self.gallery.latents))
         donors = np.tile(np.argsort(cost, kind="stable")[:candidates], len(_PUSHES))
         push = np.repeat(np.array(_PUSHES, np.float32), len(donors) // len(_PUSHES))
-        latents, oddity, likeness = self._move(donors, looks, condition, self.codes.encode(embeddings), push=push)
-        chosen: list[VirtualIdentity] = []
-        free = np.ones(len(donors), bool)
-        for attempt in range(min(count, candidates)):
-            alike = np.maximum(likeness - (_ALIKE - attempt * _HARDER), 0)
-            total = cost[donors] + oddity + _LIKENESS * alike
-            best = int(np.where(free, total, np.inf).argmin())
-            free &= donors != donors[best]
-            chosen.append(self._identity(int(donors[best]), latents[best]))
-        return chosen
+        latents, odd, likeness = self._move(donors, looks, condition, self.codes.encode(embeddings), push=push)
+        styles = self._styles(latents, donors)
+        return Search(donors, styles, cost[donors] + odd, dict(zip(self.codes.bases, likeness.T, strict=True)))
 
     @torch.inference_mode()
     def _move(
         self, donors: NDArray[np.intp], looks: Looks, condition: Floats, code: Floats, *, push: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        """Latents (M, 512) in the wanted geometry; how odd each would look there (M,); and how alike the worst
-        recogniser would find it and the original (M,), all predicted.
+        """Latents (M, 512) in the wanted geometry; how odd each would look there (M,); and how alike every
+        recogniser would find it and the original (M, recognisers), all predicted; 0 for recognisers not used.
 
         `push` (M,) multiplies the part of the move that leads away from the person to protect.
         """
@@ -210,18 +196,47 @@ class IdentityModel:
         pushed = self._mapping(start, wanted, away) - indifferent
         latents = indifferent + pushed * torch.from_numpy(push)[:, None]
         geometry, attributes, codes = self._predictor(latents)
-        unused = cosines(away, away, self.codes.sizes) == 0
-        alike = cosines(codes, away, self.codes.sizes).masked_fill(unused, -1).amax(1)
+        likeness = cosines(codes, away, self.codes.sizes)
         expression = torch.softmax(geometry[:, -EXPRESSIONS:], 1).numpy()
         odd = oddity(expression, attributes.numpy(), looks, condition)
         odd += _strangeness(latents.numpy())
-        return latents.numpy(), odd, alike.numpy()
+        return latents.numpy(), odd, likeness.numpy()
 
-    def _identity(self, number: int, latent: Floats) -> VirtualIdentity:
-        coarse = latent * self._spread + self._mean
-        fine = self.gallery.colours[number]
-        styles = np.concatenate([np.tile(coarse, (COARSE, 1)), np.tile(fine, (SLOTS - COARSE, 1))])
-        return VirtualIdentity(number, np.asarray(styles, np.float32))
+    def _styles(self, latents: Floats, donors: NDArray[np.intp]) -> Floats:
+        """(M, 16, 512): the moved latents in the coarse slots, the donors' colours in the fine ones."""
+        coarse = np.repeat((latents * self._spread + self._mean)[:, None], COARSE, 1)
+        fine = np.repeat(self.gallery.colours[donors][:, None], SLOTS - COARSE, 1)
+        return np.concatenate([coarse, fine], 1)
+
+
+class Search:
+    """M moved candidates for one face, to be tried one after another.
+
+    `donors` (M,) are numbers in the gallery, `styles` (M, 16, 512), `cost` (M,) how implausible each would look,
+    `likeness` recogniser -> (M,) predicted cosine to the original.
+    """
+
+    def __init__(
+        self, donors: NDArray[np.intp], styles: Floats, cost: Floats, likeness: MappingOf[str, Floats]
+    ) -> None:
+        self._donors, self._styles, self._cost, self._likeness = donors, styles, cost, likeness
+        self._free = np.ones(len(donors), bool)
+        self._worries = dict.fromkeys(likeness, 0.0)
+
+    def next(self) -> VirtualIdentity:
+        """The most plausible candidate not tried yet that should be unlike the original for every recogniser."""
+        feared = np.stack([alike + self._worries[name] for name, alike in self._likeness.items()]).max(0)
+        total = self._cost + _LIKENESS * np.maximum(feared - _ALIKE, 0)
+        best = int(np.where(self._free, total, np.inf).argmin())
+        self._free &= self._donors != self._donors[best]
+        return VirtualIdentity(int(self._donors[best]), self._styles[best])
+
+    def worry(self, excess: MappingOf[str, float]) -> None:
+        """Learn from a failed attempt: `excess` tells how far each recogniser was above its limit, in steps of its
+        threshold. One that the predictions know nothing of makes all of them stricter."""
+        for name, steps in excess.items():
+            for known in [name] if name in self._worries else self._worries:
+                self._worries[known] += _WORRY * max(0.0, steps + 1)
 
 
 def oddity(expression: Floats, attributes: Floats, looks: Looks, condition: Floats) -> Floats:

@@ -79,11 +79,15 @@ class Gate:
     def limit(self, recogniser: Recogniser) -> float:
         """The similarity that a released face stays below."""
         step = recogniser.threshold - recogniser.threshold_far_1
-        return recogniser.threshold_far_1 - self._config.similarity_margin * step
+        return recogniser.threshold - self._config.similarity_margin * step
 
-    def excess(self, similarities: Mapping[str, float]) -> float:
-        """How far the worst recogniser is above its limit; negative when all are below."""
-        return max(similarities[recogniser.name] - self.limit(recogniser) for recogniser in self.recognisers)
+    def excess(self, verdict: Verdict) -> dict[str, float]:
+        """Recogniser -> how far it is above its limit, in steps between its two thresholds; negative when below."""
+        return {
+            recogniser.name: (verdict.similarities[recogniser.name] - self.limit(recogniser))
+            / (recogniser.threshold - recogniser.threshold_far_1)
+            for recogniser in self.recognisers
+        }
 
     def _recognised(self, similarities: Mapping[str, float]) -> list[str]:
         # "not below" and not "above": a similarity that is no number must fail too
