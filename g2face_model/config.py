@@ -17,12 +17,14 @@ class GateConfig:
 
     `similarity_margin`: how far every recogniser's similarity to the original must lie below the threshold at which it
     says "same person" (the one that 0.1 % of pairs of different people exceed); 1 is the step from there down to the
-    one that 1 % exceed. `max_landmark_nme`: mean distance
-    of the mesh's points over the inter-ocular distance. `max_expression_change`: total variation between the
-    expression probabilities that is allowed where the most likely expression changes.
+    one that 1 % exceed. `similarity_aim`: how many steps below that limit a face should be before the search for a
+    better one stops. `max_landmark_nme`: mean distance of the mesh's points over the inter-ocular distance.
+    `max_expression_change`: total variation between the expression probabilities that is allowed where the most likely
+    expression changes.
     """
 
     similarity_margin: float = 0.25
+    similarity_aim: float = 1.75
     max_landmark_nme: float = 0.03
     max_expression_change: float = 0.5
     min_mesh_score: float = 0.5

@@ -38,7 +38,7 @@ _LEADING = 20  # shape components that a stranger could see
 _DRAW = 1.5  # spread of the keyed draw: how much plausibility is given up for variety
 _PUSHES = (0.3, 0.6, 1.0, 1.5)  # how hard each candidate is pushed away from the original, in parallel
 _LIKENESS, _ALIKE = 12.0, -0.05  # cost of predicted similarity above this, per unit of cosine
-_WORRY = 0.12  # of cosine, per step that a recogniser was found above its limit
+_WORRY = 0.12  # of cosine, per step that a recogniser was found from its aim
 _STRANGE = 0.4  # of the mean square of a standardised latent above 1
 _BARE, _HIDDEN = 0.92, 0.08  # share of the face that should be bare, and what a stranger would notice less
 
@@ -231,12 +231,14 @@ class Search:
         self._free &= self._donors != self._donors[best]
         return VirtualIdentity(int(self._donors[best]), self._styles[best])
 
-    def worry(self, excess: MappingOf[str, float]) -> None:
-        """Learn from a failed attempt: `excess` tells how far each recogniser was above its limit, in steps of its
-        threshold. One that the predictions know nothing of makes all of them stricter."""
-        for name, steps in excess.items():
+    def worry(self, shortfall: MappingOf[str, float]) -> None:
+        """Learn from an attempt: how far each recogniser was from what is aimed at, in steps of its thresholds.
+
+        A recogniser that the predictions know nothing of makes all of them stricter.
+        """
+        for name, steps in shortfall.items():
             for known in [name] if name in self._worries else self._worries:
-                self._worries[known] += _WORRY * max(0.0, steps + 1)
+                self._worries[known] += _WORRY * max(0.0, steps)
 
 
 def oddity(expression: Floats, attributes: Floats, looks: Looks, condition: Floats) -> Floats:

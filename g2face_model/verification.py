@@ -81,11 +81,13 @@ class Gate:
         step = recogniser.threshold - recogniser.threshold_far_1
         return recogniser.threshold - self._config.similarity_margin * step
 
-    def excess(self, verdict: Verdict) -> dict[str, float]:
-        """Recogniser -> how far it is above its limit, in steps between its two thresholds; negative when below."""
+    def shortfall(self, verdict: Verdict) -> dict[str, float]:
+        """Recogniser -> how far it is from the similarity that is aimed at, in steps between its two thresholds;
+        nought or less where the aim is reached."""
         return {
             recogniser.name: (verdict.similarities[recogniser.name] - self.limit(recogniser))
             / (recogniser.threshold - recogniser.threshold_far_1)
+            + self._config.similarity_aim
             for recogniser in self.recognisers
         }
 
