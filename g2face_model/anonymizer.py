@@ -34,7 +34,7 @@ from g2face_model.types import (
 from g2face_model.verification import Fingerprint, Gate
 
 Seeds = Callable[[int], bytes]
-_MIN_CROP_PX, _MAX_CROP_PX = 128, 1024
+_MIN_CROP_PX, _MAX_CROP_PX = 128, 768
 _FOREHEAD = 0.25  # how far the face is replaced above the mesh, towards the hairline, as a share of its upper height
 _CORRECTIONS, _CORRECTION_GAIN = 1, np.float32(0.8)
 
@@ -125,7 +125,7 @@ class Anonymizer:
 
     def _hopeless(self, face: Face) -> str | None:
         """Why this face should not even be attempted, or None."""
-        if face.mesh.score < self._config.gate.min_mesh_score:
+        if not face.mesh.score >= self._config.gate.min_mesh_score:
             return "no landmarks"
         if min(face.box.width, face.box.height) < self._config.min_face_px:
             return "too small"

@@ -35,7 +35,7 @@ _SKIN_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """Apparent age in years; `masculinity` in 0..1; `ancestry` (5,) float32, probabilities as ANCESTRIES orders them."""
+    """Apparent age; `masculinity` in 0..1; `ancestry` (5,) float32, probabilities in the order of ANCESTRIES."""
 
     age_years: float
     masculinity: float

@@ -49,8 +49,8 @@ class ModelConfig:
     recognisers: tuple[str, ...] = RECOGNISERS
     onnx_recognisers: tuple[OnnxSpec, ...] = ()
     landmarks: Literal["mesh", "fan"] = "mesh"
-    on_failure: str = "cover"
-    attempts: int = 6
+    on_failure: Literal["cover", "refuse"] = "cover"
+    attempts: int = 4
     candidates: int = 64
     shape_change: float = 0.016
     max_yaw_degrees: float = 55.0

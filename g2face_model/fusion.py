@@ -26,6 +26,8 @@ _LIGHT_SIGMA = 0.12  # of the face's width: finer structure belongs to the new f
 _MAX_LOG_GAIN = 1.2
 _CHEEKS = (50, 280, 205, 425, 101, 330)
 _LENS_WIDTH, _LENS_HEIGHT, _CLEAR = 0.62, 0.42, 0.4  # half axes over the eye's width; lightness difference
+_MAYBE_FACE, _SURELY_FACE, _DOUBT = 0.3, 0.6, 0.3  # of the parser's probability; the width of the doubt above
+_SHARPER = 1.4  # how much finer structure the new face may show: a detail missed is seen more than one too many
 _MAX_RESHAPE = 0.6
 _DARKEST = 0.02  # added before taking logarithms, so that black pixels do not dominate
 
@@ -184,7 +186,7 @@ def soften(generated: Floats, original: Floats, weight: Floats) -> Floats:
     wanted = _detail(original, weight)
     for sigma in (0.0, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8):
         result = np.asarray(cv2.GaussianBlur(generated, (0, 0), sigma), np.float32) if sigma else generated
-        if _detail(result, weight) <= 1.1 * wanted:
+        if _detail(result, weight) <= _SHARPER * wanted:
             break
     return result
 
@@ -202,10 +204,14 @@ def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, widt
 
     The edge falls off inwards only, so that nothing outside these three is touched.
     """
-    inside = np.minimum(np.minimum(replaceable, pasteable), outline)
+    # A face shown through another is neither: where the parser is more sure than not, the mask is full. Of the
+    # generated face only what is surely face may arrive; elsewhere the original stays.
+    gone = np.clip((replaceable - _MAYBE_FACE) / _DOUBT, 0, 1)
+    arriving = np.clip((pasteable - _SURELY_FACE) / _DOUBT, 0, 1)
+    inside = np.minimum(np.minimum(gone, arriving), outline)
     feather = max(1.0, 0.02 * width_px)
     eroded = np.asarray(cv2.erode((inside > 0.5).astype(np.float32), _disc(feather)), np.float32)
-    return np.minimum(_blur(eroded, feather), np.clip(inside * 1.25, 0, 1))
+    return np.minimum(_blur(eroded, feather), inside)
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:

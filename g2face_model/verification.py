@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,4 +102,5 @@ class Gate:
 
     def _changed(self, before: Floats, after: Floats, agreement: float) -> bool:
         same = EXPRESSIONS[int(before.argmax())] == EXPRESSIONS[int(after.argmax())]
-        return not same and not agreement >= 1 - self._config.max_expression_change
+        close = agreement >= 1 - self._config.max_expression_change
+        return not (math.isfinite(agreement) and (same or close))

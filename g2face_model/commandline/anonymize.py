@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     return batch.run(found, sheet=args.sheet)
 
 
-def build(args: argparse.Namespace, *, on_failure: str) -> Anonymizes:
+def build(args: argparse.Namespace, *, on_failure: Literal["cover", "refuse"]) -> Anonymizes:
     """The engine for the options that the commands share. Raises `WeightsError` when its weights are not there."""
     # Here and not above: --help and bad usage should not wait for torch.
     from g2face_model.build import build_anonymizer
