@@ -208,7 +208,7 @@ def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, widt
     # generated face only what is surely face may arrive; elsewhere the original stays.
     gone = np.clip((replaceable - _MAYBE_FACE) / _DOUBT, 0, 1)
     arriving = np.clip((pasteable - _SURELY_FACE) / _DOUBT, 0, 1)
-    inside = np.minimum(np.minimum(gone, arriving), outline)
+    inside: Floats = np.minimum(np.minimum(gone, arriving), outline)
     feather = max(1.0, 0.02 * width_px)
     eroded = np.asarray(cv2.erode((inside > 0.5).astype(np.float32), _disc(feather)), np.float32)
     return np.minimum(_blur(eroded, feather), inside)
