@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             stage.add_argument("--part", type=int, default=0, help="this process's share, counted from 0 ...")
             stage.add_argument("--parts", type=int, default=1, help="... of so many")
         if name == "gallery":
-            stage.add_argument("--size", type=int, default=3000, help="people kept")
+            stage.add_argument("--size", type=int, default=3200, help="people kept")
     parser.set_defaults(run=run)
 
 
