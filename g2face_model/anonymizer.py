@@ -146,7 +146,7 @@ class Anonymizer:
         last one with its reasons."""
         search = self._search(image, original, seed)
         best: tuple[float, Patch, Verdict] | None = None
-        for attempt in range(1, self._config.attempts + 1):
+        for attempt in range(1, min(self._config.attempts, self._config.candidates) + 1):
             patch = self._fuse(image, original, search.next())
             changed = image.copy()
             patch.apply(changed)

@@ -90,11 +90,11 @@ def test_reshape_takes_shape_alone(mesh: FaceMesh, other: FaceMesh) -> None:
     np.testing.assert_allclose(moved.points, moved_too.points, atol=0.02)
 
 
-def test_reshape_goes_half_way_at_most(mesh: FaceMesh, other: FaceMesh) -> None:
+def test_reshape_goes_six_tenths_of_the_way_at_most(mesh: FaceMesh, other: FaceMesh) -> None:
     far = reshape(mesh, other, amount=9.0)
     assert landmark_nme(mesh, far) == pytest.approx(landmark_nme(mesh, reshape(mesh, other, amount=99.0)))
-    again = reshape(far, other, amount=9.0)  # half of what is left
-    assert landmark_nme(far, again) == pytest.approx(landmark_nme(mesh, far) / 2, rel=0.1)
+    again = reshape(far, other, amount=9.0)  # six tenths of the four that are left
+    assert landmark_nme(far, again) == pytest.approx(landmark_nme(mesh, far) * 0.4, rel=0.1)
 
 
 @pytest.mark.parametrize("ratio", [1, 2])
@@ -273,7 +273,7 @@ def test_soften_makes_the_face_no_sharper_than_the_photograph(weight: Floats, si
         return float(np.abs(np.diff(picture.mean(2), axis=1))[weight[:, 1:] > 0.99].mean())
 
     softened = soften(generated, original, weight)
-    assert sharpness(softened) < 1.3 * sharpness(original) < sharpness(generated)
+    assert sharpness(softened) < 1.5 * sharpness(original) < sharpness(generated)
     assert sharpness(softened) > 0.4 * sharpness(original)  # nor blurred for nothing
 
 
@@ -305,9 +305,9 @@ def test_mask_never_leaves_what_may_be_replaced(seeds: tuple[int, int, int], wid
     assert mask.shape == (96, 96)
     assert mask.min() >= 0
     assert mask.max() <= 1
-    least = np.minimum.reduce(layers)
-    assert not mask[least == 0].any()
-    assert (mask <= np.minimum(1, 1.25 * least) + 1e-6).all()
+    replaceable, pasteable, outline = layers
+    assert not mask[(replaceable <= 0.3) | (pasteable <= 0.6) | (outline == 0)].any()
+    assert (mask <= outline + 1e-6).all()
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

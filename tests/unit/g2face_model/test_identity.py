@@ -16,6 +16,7 @@ from g2face_model.identity import (
     IdentityCodes,
     IdentityModel,
     Looks,
+    Search,
     is_colourful,
     keyed_gumbel,
     oddity,
@@ -93,15 +94,14 @@ def _embeddings(seed: int) -> dict[str, Floats]:
 
 
 def _choose(model: IdentityModel, number: int, *, seed: bytes = SEED, count: int = 20) -> list[int]:
-    chosen = model.choose(
+    search = model.search(
         seed,
         _looks(model.gallery, number),
         condition=model.gallery.conditions[number],
         embeddings=_embeddings(9),
         candidates=20,
-        count=count,
     )
-    return [identity.number for identity in chosen]
+    return [search.next().number for _ in range(count)]
 
 
 def test_the_draw_depends_on_the_seed_alone() -> None:
@@ -213,14 +213,29 @@ def test_a_candidate_that_would_look_out_of_place_is_odd(gallery: Gallery) -> No
     assert (found[1:] > 2).all()
 
 
-def test_a_list_of_candidates_names_nobody_twice(model: IdentityModel, gallery: Gallery) -> None:
-    """Though everyone is pushed away in several strengths; and it ends when there is nobody left."""
-    looks, condition = _looks(gallery, 50), gallery.conditions[50]
-    for candidates, count, expected in ((60, 6, 6), (5, 9, 5)):
-        chosen = model.choose(
-            SEED, looks, condition=condition, embeddings=_embeddings(9), candidates=candidates, count=count
-        )
-        assert len(chosen) == len({identity.number for identity in chosen}) == expected
+def test_a_search_tries_nobody_twice(model: IdentityModel, gallery: Gallery) -> None:
+    """Though everyone is pushed away in several strengths."""
+    search = model.search(
+        SEED, _looks(gallery, 50), condition=gallery.conditions[50], embeddings=_embeddings(9), candidates=30
+    )
+    assert len({search.next().number for _ in range(30)}) == 30
+
+
+@pytest.mark.parametrize("shortfall", [{"first": 3.0, "second": -1.0}, {"foreign": 3.0}])
+def test_a_recogniser_that_was_not_fooled_weighs_more_in_the_next_choice(shortfall: dict[str, float]) -> None:
+    """One that the predictions do not know makes every one of them stricter."""
+    likeness = {"first": np.float32([-0.1, -0.1, -0.6]), "second": np.float32([-0.9, -0.9, -0.9])}
+    styles = np.zeros((3, SLOTS, LATENT), np.float32)
+
+    def second_choice(worried: bool) -> int:
+        search = Search(np.arange(3), styles, np.float32([0.0, 0.5, 1.0]), likeness)
+        assert search.next().number == 0
+        if worried:
+            search.worry(shortfall)
+        return search.next().number
+
+    assert second_choice(worried=False) == 1
+    assert second_choice(worried=True) == 2
 
 
 def test_similar_people_are_chosen(model: IdentityModel, gallery: Gallery) -> None:
@@ -243,7 +258,7 @@ def test_the_seed_decides_among_the_plausible(model: IdentityModel) -> None:
 
 def test_styles_are_the_donors_latents_in_the_generators_units(model: IdentityModel, gallery: Gallery) -> None:
     looks, condition = _looks(gallery, 50), gallery.conditions[50]
-    [identity] = model.choose(SEED, looks, condition=condition, embeddings=_embeddings(9), candidates=20, count=1)
+    identity = model.search(SEED, looks, condition=condition, embeddings=_embeddings(9), candidates=20).next()
     assert identity.styles.shape == (SLOTS, LATENT)
     assert identity.styles.dtype == np.float32
     coarse = gallery.latents[identity.number] * np.exp(0.1 * _rows(4, LATENT)) + _rows(3, LATENT)
@@ -266,10 +281,8 @@ def test_whoever_resembles_the_original_comes_last(gallery: Gallery, codes: Iden
     with torch.inference_mode():
         code = _predictor(codes).codes(torch.from_numpy(gallery.latents[chosen[0]])[None])[0].numpy()
     for alike in ({"first": code[:6], "second": -code[6:]}, {"second": code[6:]}):
-        again = model.choose(
-            SEED, _looks(same, 0), condition=same.conditions[0], embeddings=alike, candidates=20, count=20
-        )
-        numbers = [identity.number for identity in again]
+        search = model.search(SEED, _looks(same, 0), condition=same.conditions[0], embeddings=alike, candidates=20)
+        numbers = [search.next().number for _ in range(20)]
         assert sorted(numbers) == sorted(chosen)
         assert numbers.index(chosen[0]) > 10
 

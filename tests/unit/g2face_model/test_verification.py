@@ -13,7 +13,7 @@ from g2face_model.expression import ExpressionEstimator
 from g2face_model.geometry import interocular
 from g2face_model.landmarks import MeshLandmarker
 from g2face_model.recognition import Recogniser, load_recognisers
-from g2face_model.types import Box, FaceMesh, Floats, Image
+from g2face_model.types import Box, FaceMesh, Floats, Image, Verdict
 from g2face_model.verification import Fingerprint, Gate, expression_agreement, landmark_nme
 from g2face_model.weights import WeightStore
 
@@ -127,7 +127,7 @@ def test_a_face_that_no_network_recognises_passes(make, astronaut, mesh) -> None
 
 
 def test_one_network_that_recognises_the_face_is_enough(make, astronaut, mesh) -> None:
-    gate = make(Fixed(_apart(0.1)), Fixed(_apart(0.45), name="other"))
+    gate = make(Fixed(_apart(0.1)), Fixed(_apart(0.65), name="other"))
     verdict = gate.judge(_before(gate, astronaut, mesh), astronaut, attempts=1)
     assert verdict.reasons == ("recognised by other",)
 
@@ -154,17 +154,19 @@ def test_a_limit_that_is_no_number_lets_nothing_pass(make, astronaut, mesh, sett
 
 
 def test_a_similarity_exactly_at_the_limit_fails(make) -> None:
-    """The step between the two thresholds is the unit of the margin: 0.5 - 1 x (0.6 - 0.5)."""
-    for margin, limit in ((0.0, 0.5), (1.0, 0.4), (-1.0, 0.6), (2.5, 0.25)):
+    """The step between the two thresholds is the unit of the margin: 0.6 - 1 x (0.6 - 0.5)."""
+    for margin, limit in ((0.0, 0.6), (1.0, 0.5), (0.25, 0.575), (2.5, 0.35)):
         recogniser = Fixed([])
         gate = make(recogniser, similarity_margin=margin)
         assert gate.limit(recogniser) == pytest.approx(limit)
 
 
-def test_excess_is_that_of_the_worst(make) -> None:
-    gate = make(Fixed([]), Fixed([], name="strict", threshold=0.3, threshold_far_1=0.2), similarity_margin=0.0)
-    assert gate.excess({"fixed": 0.3, "strict": 0.15}) == pytest.approx(-0.05)
-    assert gate.excess({"fixed": 0.7, "strict": 0.15}) == pytest.approx(0.2)
+def test_shortfall_counts_steps_from_what_is_aimed_at(make) -> None:
+    """Limits 0.6 and 0.3, aims two steps of 0.1 below."""
+    strict = Fixed([], name="strict", threshold=0.3, threshold_far_1=0.2)
+    gate = make(Fixed([]), strict, similarity_margin=0.0, similarity_aim=2.0)
+    found = gate.shortfall(Verdict("anonymized", {"fixed": 0.3, "strict": 0.15}))
+    assert found == pytest.approx({"fixed": -1.0, "strict": 0.5})
 
 
 def test_a_recogniser_that_measured_nothing_before_is_not_passed_over(make, astronaut, mesh) -> None:
