@@ -18,15 +18,13 @@ import torch
 from numpy.typing import NDArray
 
 from g2face_model.attributes import Attributes
-from g2face_model.networks.generator import SLOTS
+from g2face_model.networks.generator import COARSE, SLOTS
 from g2face_model.networks.mapping import ANGLES, EXPRESSIONS, SHAPE, Mapping, Predictor, cosines
 from g2face_model.types import FaceMesh, Floats, Image
 
 if TYPE_CHECKING:
     from g2face_model.weights import WeightStore
 
-COARSE = 9  # slots 0..8 carry pose, shape, expression and hair; 9..15 colours
-SEED_BYTES = 32
 # Mesh vertices whose colour tells tone, beard and stubble: forehead, cheeks, nose, upper lip, chin, jaw.
 _TONES = (151, 108, 337, 50, 280, 205, 425, 5, 164, 199, 200, 172, 397)
 _MAX_ANGLE, _MAX_SPREADS = 38 / 30, 3.0  # of a condition; outside of these few generated people were seen

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOTS = 16
+COARSE = 9  # slots 0..8 carry pose, shape, expression and hair; 9..15 colours
 WIDTH = 512
 _LEVELS = ((512, 512), (512, 512), (512, 512), (512, 512), (512, 256), (256, 128), (128, 64))  # channels in, out
 

@@ -18,10 +18,9 @@ import torch
 from tqdm import tqdm
 
 from g2face_model.landmarks import MeshLandmarker
-from g2face_model.networks.generator import SLOTS, WIDTH, Generator
+from g2face_model.networks.generator import COARSE, SLOTS, WIDTH, Generator
 from g2face_model.types import Box, Floats, Image
 
-COARSE = 9  # slots 0..8 carry pose, shape, expression and hair; 9..15 colours
 SHARD = 100
 RENDER_PX, STORED_PX = 512, 384
 _FACE = Box(110, 110, 400, 440, 1.0)  # where an FFHQ-aligned face lies in RENDER_PX
