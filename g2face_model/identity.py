@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from g2face_model.attributes import Attributes
 from g2face_model.networks.generator import COARSE, SLOTS
@@ -111,14 +112,14 @@ class Gallery:
     ancestry: Floats
     tones: Floats
 
+    def __len__(self) -> int:
+        return len(self.latents)
+
     def implausibility(self, looks: Looks, condition: Floats) -> Floats:
         """(N,): squared distance of every person from these looks and this condition (90,), in units that a stranger
         would notice."""
-        wanted = looks.attributes
         tone = self.tones - looks.tones
-        cost = ((self.ages - wanted.age_years) / _YEARS) ** 2
-        cost += ((self.masculinity - wanted.masculinity) / _SEX) ** 2
-        cost += (np.abs(self.ancestry - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
+        cost = self._gaps(looks.attributes)
         cost += ((tone[..., 0] / _LIGHTNESS) ** 2).mean(1)
         if looks.colourful:
             cost += ((tone[..., 1:] / _HUE) ** 2).sum(2).mean(1)
@@ -127,6 +128,20 @@ class Gallery:
         cost += ((difference[:, ANGLES : ANGLES + _LEADING] / _SHAPE) ** 2).mean(1)
         cost += (np.abs(difference[:, -EXPRESSIONS:]).sum(1) / 2 / _EXPRESSION) ** 2
         return np.asarray(cost, np.float32)
+
+
+    def lookalikes(self, number: int, count: int) -> NDArray[np.intp]:
+        """(count,): the others who look most like a person, in any pose and with any expression."""
+        looks = Attributes(float(self.ages[number]), float(self.masculinity[number]), self.ancestry[number])
+        gaps = self._gaps(looks)
+        gaps[number] = np.inf
+        return np.argsort(gaps, kind="stable")[:count]
+
+    def _gaps(self, wanted: Attributes) -> Floats:
+        """(N,): squared distance in age, sex and ancestry."""
+        gaps = ((self.ages - wanted.age_years) / _YEARS) ** 2
+        gaps += ((self.masculinity - wanted.masculinity) / _SEX) ** 2
+        return gaps + (np.abs(self.ancestry - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
 
 
 class IdentityModel:
@@ -163,6 +178,7 @@ class IdentityModel:
         mean, spread = tensors["latent.mean"].numpy(), tensors["latent.spread"].numpy()
         return cls(gallery, codes, mapping, predictor, latent_mean=mean, latent_spread=spread)
 
+    @torch.inference_mode()
     def search(
         self, seed: bytes, looks: Looks, *, condition: Floats, embeddings: MappingOf[str, Floats], candidates: int
     ) -> Search:
@@ -175,30 +191,45 @@ class IdentityModel:
         cost = self.gallery.implausibility(looks, condition) - _DRAW * keyed_gumbel(seed, len(self.gallery.latents))
         donors = np.tile(np.argsort(cost, kind="stable")[:candidates], len(_PUSHES))
         push = np.repeat(np.array(_PUSHES, np.float32), len(donors) // len(_PUSHES))
-        latents, odd, likeness = self._move(donors, looks, condition, self.codes.encode(embeddings), push=push)
-        styles = self._styles(latents, donors)
+        wanted, away = (
+            torch.from_numpy(part).expand(len(donors), -1) for part in (condition, self.codes.encode(embeddings))
+        )
+        latents = self._move(donors, wanted, away, push=push)
+        odd, likeness = self._foresee(latents, looks, condition, away)
+        styles = self._styles(latents.numpy(), donors)
         return Search(donors, styles, cost[donors] + odd, dict(zip(self.codes.bases, likeness.T, strict=True)))
 
     @torch.inference_mode()
-    def _move(
-        self, donors: NDArray[np.intp], looks: Looks, condition: Floats, code: Floats, *, push: Floats
-    ) -> tuple[Floats, Floats, Floats]:
-        """Latents (M, 512) in the wanted geometry; how odd each would look there (M,); and how alike every
-        recogniser would find it and the original (M, recognisers), all predicted; 0 for recognisers not used.
+    def moved(self, donors: NDArray[np.intp], others: NDArray[np.intp], *, push: Floats) -> Floats:
+        """Styles (M, 16, 512) of gallery people in the geometry of others (M,) and away from them."""
+        others_latents = torch.from_numpy(self.gallery.latents[others])
+        conditions = torch.from_numpy(self.gallery.conditions[others])
+        latents = self._move(donors, conditions, self._predictor.codes(others_latents), push=push)
+        return self._styles(latents.numpy(), donors)
 
-        `push` (M,) multiplies the part of the move that leads away from the person to protect.
-        """
+    @torch.inference_mode()
+    def predicted_attributes(self, coarse: Floats) -> Floats:
+        """(N, 512) coarse w -> (N, 8) attributes as in networks/mapping.py."""
+        latents = torch.from_numpy((coarse - self._mean) / self._spread)
+        return np.asarray(self._predictor(latents)[1].numpy(), np.float32)
+
+    def _move(self, donors: NDArray[np.intp], wanted: Tensor, away: Tensor, *, push: Floats) -> Tensor:
+        """Latents (M, 512) in the wanted geometry (M, 90); `push` (M,) multiplies the part of the move that leads away
+        from the codes (M, K) of people to protect."""
         start = torch.from_numpy(self.gallery.latents[donors])
-        wanted, away = (torch.from_numpy(v).expand(len(donors), -1) for v in (condition, code))
         indifferent = self._mapping(start, wanted, torch.zeros_like(away))
         pushed = self._mapping(start, wanted, away) - indifferent
-        latents = indifferent + pushed * torch.from_numpy(push)[:, None]
+        moved: Tensor = indifferent + pushed * torch.from_numpy(push)[:, None]
+        return moved
+
+    def _foresee(self, latents: Tensor, looks: Looks, condition: Floats, away: Tensor) -> tuple[Floats, Floats]:
+        """How odd latents (M, 512) would look (M,), and how alike every recogniser would find them and the original
+        (M, recognisers), all predicted; 0 for recognisers not used."""
         geometry, attributes, codes = self._predictor(latents)
         likeness = cosines(codes, away, self.codes.sizes)
         expression = torch.softmax(geometry[:, -EXPRESSIONS:], 1).numpy()
-        odd = oddity(expression, attributes.numpy(), looks, condition)
-        odd += _strangeness(latents.numpy())
-        return latents.numpy(), odd, likeness.numpy()
+        odd = oddity(expression, attributes.numpy(), looks, condition) + _strangeness(latents.numpy())
+        return odd, likeness.numpy()
 
     def _styles(self, latents: Floats, donors: NDArray[np.intp]) -> Floats:
         """(M, 16, 512): the moved latents in the coarse slots, the donors' colours in the fine ones."""

@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         stage = stages.add_parser(name, help=text)
         stage.add_argument("--people", required=True, type=Path, metavar="FOLDER", help="where the people are kept")
         stage.add_argument("--threads", type=int, default=2)
-        if name == "people":
+        if name in ("people", "rare", "moved"):
             stage.add_argument("--count", type=int, default=10_000)
             stage.add_argument("--part", type=int, default=0, help="this process's share, counted from 0 ...")
             stage.add_argument("--parts", type=int, default=1, help="... of so many")
@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     import torch
 
-    if args.stage != "people" and not any(args.people.glob("[0-9][0-9][0-9][0-9].npz")):
+    if args.stage not in ("people", "rare", "moved") and not any(args.people.glob("[0-9][0-9][0-9][0-9].npz")):
         return usage("there are no people in that folder; make them with: train people")
     torch.set_num_threads(args.threads)
     _STAGES[args.stage][0](WeightStore(args.weights_dir), args)
@@ -45,16 +45,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _people(store: WeightStore, args: argparse.Namespace) -> None:
+    from g2face_model.identity import IdentityModel
     from g2face_model.landmarks import MeshLandmarker
     from g2face_model.networks.generator import Generator
     from g2face_model.rendering import keep_freed_memory
+    from g2face_model.training import draws
     from g2face_model.training.people import make_people
 
     keep_freed_memory()
     generator = Generator()
     generator.load_state_dict(store.tensors("generator"))
     generator.eval().requires_grad_(False)
-    make_people(generator, MeshLandmarker(store), args.people, count=args.count, part=args.part, parts=args.parts)
+    draw = {
+        "people": lambda: draws.plain(generator),
+        "rare": lambda: draws.rare(generator, IdentityModel.load(store)),
+        "moved": lambda: draws.moved(IdentityModel.load(store)),
+    }[args.stage]()
+    share = {"count": args.count, "part": args.part, "parts": args.parts}
+    make_people(generator, MeshLandmarker(store), draw, args.people, **share)
 
 
 def _describe(store: WeightStore, args: argparse.Namespace) -> None:
@@ -111,6 +119,8 @@ def _parser(store: WeightStore, args: argparse.Namespace) -> None:
 
 _STAGES: dict[str, tuple[Callable[[WeightStore, argparse.Namespace], None], str]] = {
     "people": (_people, "generate people: latents, pictures, meshes"),
+    "rare": (_people, "generate people of rare age, sex and ancestry, as the mapping's predictor sees them"),
+    "moved": (_people, "generate people that the mapping moved, to teach its predictor where it errs"),
     "geometry": (_geometry, "fit the statistical model of meshes"),
     "parser": (_parser, "train what tells face from glasses, hair and hands"),
     "describe": (_describe, "measure every person: embeddings, attributes, tones"),

@@ -1,8 +1,7 @@
 """Generated people, the training data: latents, the picture, its mesh. Unlimited, labelled exactly, nobody's likeness.
 
-A person takes one w for the coarse slots (pose, shape, expression, hair) and another for the fine slots (colours), so
-that every structure occurs in every colouring. Shards are files of 100 people; making them is resumable, and each shard
-depends on its number alone.
+A person takes one w for the coarse slots (pose, shape, expression, hair) and another for the fine slots (colours); a draw
+(draws.py) says which. Shards are files of 100 people, and making them is resumable.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import torch
 from tqdm import tqdm
 
 from g2face_model.landmarks import MeshLandmarker
-from g2face_model.networks.generator import COARSE, SLOTS, WIDTH, Generator
+from g2face_model.networks.generator import COARSE, SLOTS, Generator
+from g2face_model.training.draws import Draw
 from g2face_model.types import Box, Floats, Image
 
 SHARD = 100
 RENDER_PX, STORED_PX = 512, 384
 _FACE = Box(110, 110, 400, 440, 1.0)  # where an FFHQ-aligned face lies in RENDER_PX
-_MEAN_SEED, _SHARD_SEED = 0, 1000
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,6 @@ class People:
         return points
 
 
-def mean_latent(generator: Generator) -> torch.Tensor:
-    """(512,): the average w, which the pretrained weights do not store, from 20,000 draws with a fixed seed."""
-    draws = torch.randn(20_000, WIDTH, generator=torch.Generator().manual_seed(_MEAN_SEED))
-    mean: torch.Tensor = generator.mapping_forward(draws).mean(0)
-    return mean
-
-
 def stack_styles(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
     """Two w (N, 512) -> the 16 slots (N, 16, 512)."""
     return torch.cat(
@@ -74,23 +66,15 @@ def to_pixels(image: torch.Tensor) -> Image:
     return scaled.round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
-def draw(generator: Generator, shard: int, *, count: int = SHARD) -> tuple[torch.Tensor, torch.Tensor]:
-    """The (count, 512) coarse and fine w of one shard: truncation 0.6 to 1.0 for structure, 0.5 to 0.9 for colours."""
-    source = torch.Generator().manual_seed(_SHARD_SEED + shard)
-    z = torch.randn(2 * count, WIDTH, generator=source)
-    truncation = torch.rand(2 * count, 1, generator=source) * 0.4
-    mean = mean_latent(generator)
-    offsets = generator.mapping_forward(z) - mean
-    return mean + (0.6 + truncation[:count]) * offsets[:count], mean + (0.5 + truncation[count:]) * offsets[count:]
-
-
 @torch.inference_mode()
-def make_shard(generator: Generator, landmarker: MeshLandmarker, shard: int, *, size: int = SHARD) -> People:
+def make_shard(
+    generator: Generator, landmarker: MeshLandmarker, draw: Draw, shard: int, *, size: int = SHARD
+) -> People:
     """Render and measure the people of one shard in bfloat16 (48 dB from float32, half the time).
 
     The generator's synthesis stays in bfloat16 afterwards.
     """
-    coarse, fine = draw(generator, shard, count=size)
+    coarse, fine = draw(shard, size)
     renderer = generator.synthesis.to(torch.bfloat16)
     meshes, scores, pictures = [], [], []
     for styles in stack_styles(coarse, fine).to(torch.bfloat16):
@@ -107,6 +91,7 @@ def make_shard(generator: Generator, landmarker: MeshLandmarker, shard: int, *, 
 def make_people(
     generator: Generator,
     landmarker: MeshLandmarker,
+    draw: Draw,
     folder: Path,
     *,
     count: int,
@@ -119,7 +104,7 @@ def make_people(
     for shard in tqdm(range(part, count // size, parts), desc="people", unit="shard"):
         path = folder / f"{shard:04d}.npz"
         if not path.exists():
-            write_shard(path, make_shard(generator, landmarker, shard, size=size))
+            write_shard(path, make_shard(generator, landmarker, draw, shard, size=size))
 
 
 def write_shard(path: Path, people: People) -> None:
