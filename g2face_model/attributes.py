@@ -19,14 +19,14 @@ from torch import Tensor
 
 from g2face_model.alignment import warp
 from g2face_model.networks.graph import GraphNetwork
-from g2face_model.recognition import Align, align_square, caffe_levels
+from g2face_model.recognition import Align, TorchRecogniser, align_square, load_recognisers
 from g2face_model.types import FaceMesh, Floats, Image
 
 if TYPE_CHECKING:
     from g2face_model.weights import WeightStore
 
 ANCESTRIES = ("white", "black", "east_asian", "south_asian", "other")  # in the network's order
-_FACERES_SIZE, _GEAR_SIZE = 224, 198
+_GEAR_SIZE = 198
 _gear_align: Align = partial(align_square, margin=1.0, raised=0.0)
 # Mesh vertices on bare skin: forehead, cheeks, bridge of the nose; beards, brows and lips are avoided.
 _SKIN = (151, 9, 108, 337, 69, 299, 50, 280, 101, 330, 205, 425, 118, 347, 5, 195)
@@ -45,13 +45,14 @@ class Attributes:
 class AttributeEstimator:
     """Age and sex by the heads of "faceres", ancestry by "gear". Raises WeightsError when they are not there."""
 
-    def __init__(self, store: WeightStore) -> None:
-        self._faceres = _graph(store, "faceres")
+    def __init__(self, store: WeightStore, *, faceres: TorchRecogniser | None = None) -> None:
+        """`faceres`: the recogniser of that name, where one is loaded already."""
+        self._faceres = faceres or load_recognisers(store, ("faceres",))[0]
         self._gear = _graph(store, "gear")
 
     def estimate(self, image: Image, mesh: FaceMesh) -> Attributes:
+        heads = self._faceres.answers(image, mesh)
         with torch.inference_mode():
-            heads = self._faceres(caffe_levels(_crop(image, mesh, align_square, size=_FACERES_SIZE)))
             ancestry = self._gear(_crop(image, mesh, _gear_align, size=_GEAR_SIZE))["race"][0]
         ages = heads["age"][0]
         return Attributes(
