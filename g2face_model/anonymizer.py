@@ -75,7 +75,8 @@ class _Canvas:
         if self.keeps_glasses:
             return self.skin
         width = 2 * max(1, round(_SHADE * self.size)) + 1  # with their shadows
-        return np.maximum(self.skin, cv2.dilate(self.glasses, np.ones((width, width), np.uint8)))
+        grown = cv2.dilate(self.glasses, np.ones((width, width), np.uint8))
+        return np.maximum(self.skin, np.asarray(grown, np.float32))
 
     @property
     def kept(self) -> Floats:
@@ -86,9 +87,9 @@ class _Canvas:
         return len(self.colours)
 
     def resized(self, size: int) -> _Canvas:
-        layers = (self.colours, self.skin, self.glasses)
-        smaller = (np.asarray(cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA)) for layer in layers)
-        return _Canvas(_scaled(self.mesh, size / self.size), *smaller)
+        layers = np.dstack([self.colours, self.skin, self.glasses])
+        smaller = np.asarray(cv2.resize(layers, (size, size), interpolation=cv2.INTER_AREA), np.float32)
+        return _Canvas(_scaled(self.mesh, size / self.size), smaller[..., :3], smaller[..., 3], smaller[..., 4])
 
 
 @dataclass(frozen=True, slots=True)

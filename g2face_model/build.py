@@ -14,7 +14,7 @@ from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityModel
 from g2face_model.landmarks import FanBackend, LandmarkBackend, MeshBackend, MeshLandmarker
 from g2face_model.parsing import FaceParser
-from g2face_model.recognition import OnnxRecogniser, Recogniser, TorchRecogniser, load_recognisers
+from g2face_model.recognition import OnnxRecogniser, Recogniser, load_recognisers
 from g2face_model.rendering import Renderer
 from g2face_model.verification import Gate
 from g2face_model.weights import WeightStore
@@ -37,7 +37,7 @@ def build_parts(config: ModelConfig) -> Parts:
         landmarker=landmarker,
         landmarks=_landmarks(config, device),
         geometry=GeometryModel.load(store),
-        attributes=AttributeEstimator(store, faceres=_faceres(gate)),
+        attributes=AttributeEstimator(store),
         identities=IdentityModel.load(store),
         renderer=Renderer(store, device=device, precision=config.precision),
         parser=FaceParser(store),
@@ -56,10 +56,6 @@ def choose_device(wanted: str) -> str:
 
 def _landmarks(config: ModelConfig, device: str) -> LandmarkBackend:
     return FanBackend(device=device) if config.landmarks == "fan" else MeshBackend()
-
-
-def _faceres(gate: Gate) -> TorchRecogniser | None:
-    return next((r for r in gate.recognisers if isinstance(r, TorchRecogniser) and r.name == "faceres"), None)
 
 
 def _gate(config: ModelConfig, store: WeightStore, landmarker: MeshLandmarker) -> Gate:

@@ -229,7 +229,8 @@ def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, glas
     feather = max(1.0, 0.02 * width_px)
     eroded = np.asarray(cv2.erode((inside > 0.5).astype(np.float32), _disc(feather)), np.float32)
     behind = np.clip((glasses - _MAYBE_FRAME) / _DOUBT, 0, 1)
-    return np.minimum(np.minimum(_blur(eroded, feather), inside), 1 - behind)
+    mask: Floats = np.minimum(np.minimum(_blur(eroded, feather), inside), 1 - behind)
+    return mask
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:

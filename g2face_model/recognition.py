@@ -166,7 +166,6 @@ class TorchRecogniser:
         self.threshold_far_1 = spec.threshold_far_1
         self.network = network.eval().requires_grad_(False)
         self._spec = spec
-        self._last: tuple[Image, dict[str, Tensor]] | None = None
 
     def matrix(self, mesh: FaceMesh) -> Matrix:
         """Similarity (2, 3) photograph px -> crop px."""
@@ -176,20 +175,8 @@ class TorchRecogniser:
         return warp(image, self.matrix(mesh), (self.size, self.size))
 
     def embed(self, image: Image, mesh: FaceMesh) -> Floats:
-        """(D,) float32 unit vector."""
-        return np.asarray(F.normalize(self.answers(image, mesh)["embedding"], dim=1)[0].numpy(), np.float32)
-
-    def answers(self, image: Image, mesh: FaceMesh) -> dict[str, Tensor]:
-        """Everything the network says of one face, a batch of one each; "embedding" is always there.
-
-        The last answers are kept, because a network may be asked for an embedding and for attributes in turn.
-        """
-        crop = self.crop(image, mesh)
-        if self._last is None or not np.array_equal(self._last[0], crop):
-            with torch.inference_mode():
-                faces = torch.from_numpy(crop).permute(2, 0, 1)[None].to(torch.float32) / 255.0
-                self._last = crop, self._run(faces)
-        return self._last[1]
+        vector: Floats = self.embed_many([self.crop(image, mesh)])[0]
+        return vector
 
     def embed_many(self, crops: Sequence[Image]) -> Floats:
         """Crops as `crop` makes them -> (N, D) float32 unit vectors."""
@@ -199,11 +186,9 @@ class TorchRecogniser:
 
     def embed_crops(self, faces: Tensor) -> Tensor:
         """Differentiable: (N, 3, size, size) RGB in 0..1 -> (N, D) unit vectors."""
-        return F.normalize(self._run(faces)["embedding"], dim=1)
-
-    def _run(self, faces: Tensor) -> dict[str, Tensor]:
-        result = self.network(self._spec.prepare(faces).contiguous(memory_format=torch.channels_last))
-        return result if isinstance(result, dict) else {"embedding": result}
+        prepared = self._spec.prepare(faces).contiguous(memory_format=torch.channels_last)
+        result = self.network(prepared)
+        return F.normalize(result["embedding"] if isinstance(result, dict) else result, dim=1)
 
 
 def load_recognisers(store: WeightStore, names: Iterable[str] = RECOGNISERS) -> tuple[TorchRecogniser, ...]:
