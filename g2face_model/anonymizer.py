@@ -41,7 +41,9 @@ _CORRECTION_GAIN = np.float32(0.8)
 _SURE = 0.5  # of the parser's probability
 _NOTICEABLE, _MOST, _SHADE = 0.01, 0.85, 0.01  # of the face, of the glasses, of the crop's side
 _CLARITY = 2.0  # one step of unlikeness short of the aim weighs as much as so much implausibility
-_CONTENT = 2.0  # the search ends at a face that falls short by no more
+_SOFT = 0.4  # a face whose edges are by so much weaker (in logarithm) looks out of focus
+_SHADY = 0.12  # spread of the logarithm of brightness
+_CONTENT = 3.0  # the search ends at a face that falls short by no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,11 @@ class _Canvas:
         return len(self.colours)
 
     def resized(self, size: int) -> _Canvas:
-        layers = np.dstack([self.colours, self.skin, self.glasses])
-        smaller = np.asarray(cv2.resize(layers, (size, size), interpolation=cv2.INTER_AREA), np.float32)
-        return _Canvas(_scaled(self.mesh, size / self.size), smaller[..., :3], smaller[..., 3], smaller[..., 4])
+        colours, skin, glasses = (
+            np.asarray(cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA), np.float32)
+            for layer in (self.colours, self.skin, self.glasses)
+        )
+        return _Canvas(_scaled(self.mesh, size / self.size), colours, skin, glasses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +206,15 @@ class Anonymizer:
         search = self._search(original, seed)
         best: tuple[float, Patch, Verdict] | None = None
         for attempt in range(1, min(self._config.attempts, self._config.candidates) + 1):
-            patch = self._fuse(image, original, search.next())
+            patch, flaws = self._fuse(image, original, search.next())
             changed = image.copy()
             patch.apply(changed)
             after = self._parts.gate.measure_again(original.fingerprint, changed)
             verdict = self._parts.gate.judge(original.fingerprint, after, attempts=attempt)
             shortfall = self._parts.gate.shortfall(verdict)
             if verdict.passed:
-                regret = _CLARITY * max(0.0, *shortfall.values()) + self._implausibility(changed, after.mesh, original)
+                odd = self._implausibility(changed, after.mesh, original) + flaws
+                regret = odd + _CLARITY * max(0.0, *shortfall.values())
                 if best is None or regret < best[0]:
                     best = regret, patch, verdict
                 if regret <= _CONTENT:
@@ -235,8 +240,9 @@ class Anonymizer:
             candidates=self._config.candidates,
         )
 
-    def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> Patch:
-        """Render a person who does not exist, bring them into the original's place, and paste."""
+    def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> tuple[Patch, float]:
+        """Render a person who does not exist, bring them into the original's place, and paste; and how much the new
+        face looks out of focus or lit otherwise, in units that a stranger would notice."""
         canvas = original.canvas
         pixels = self._parts.renderer.render(identity.styles, size=canvas.size)
         mesh = self._parts.landmarker.refine(pixels, _scaled(canvas.mesh, len(pixels) / canvas.size))
@@ -244,7 +250,11 @@ class Anonymizer:
         rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)
         aim = self._aim(original.draft, rendered)
         colours, alpha = _place(canvas, rendered, _scaled(aim, canvas.size / original.draft.size))
-        return compositing.paste(image, colours, alpha, matrix=original.face.crop.matrix)
+        width_px = fusion.face_width(canvas.mesh)
+        softness = fusion.lost_detail(colours, canvas.colours, alpha)
+        shade = fusion.foreign_shade(colours, canvas.colours, alpha, width_px=width_px)
+        flaws = (softness / _SOFT) ** 2 + (shade / _SHADY) ** 2
+        return compositing.paste(image, colours, alpha, matrix=original.face.crop.matrix), flaws
 
     def _aim(self, draft: _Canvas, rendered: _Rendered) -> FaceMesh:
         """Where to aim so that the landmarks, as they are found in the fused face, come out where they are wanted.

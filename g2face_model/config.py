@@ -50,8 +50,8 @@ class ModelConfig:
     onnx_recognisers: tuple[OnnxSpec, ...] = ()
     landmarks: Literal["mesh", "fan"] = "mesh"
     on_failure: Literal["cover", "refuse"] = "cover"
-    attempts: int = 4
-    candidates: int = 64
+    attempts: int = 6
+    candidates: int = 160
     shape_change: float = 0.016
     max_yaw_degrees: float = 55.0
     min_face_px: float = 24.0

@@ -24,6 +24,7 @@ _MIN_OPENING = 0.12  # lid distance over eye width under which an iris position 
 _GRID_PX = 4  # the deformation is piecewise linear and smooth enough to be sampled this coarsely
 _LIGHT_SIGMA = 0.12  # of the face's width: finer structure belongs to the new face, coarser is light and skin tone
 _MAX_LOG_GAIN = 1.2
+_SHADE_SIGMA = 0.04  # of the width: shadows are at least as coarse
 _CHEEKS = (50, 280, 205, 425, 101, 330)
 _LENS_WIDTH, _LENS_HEIGHT, _CLEAR = 0.62, 0.42, 0.4  # half axes over the eye's width; lightness difference
 _RIM, _FRAME = 1.3, 0.5  # as far from the eye a lens may reach; log of the ratio to the cheeks' colour that is no skin
@@ -34,6 +35,7 @@ _MAYBE_FACE, _SURELY_FACE, _MAYBE_FRAME, _DOUBT = (
     0.3,
 )  # of the parser's probability; the width of the doubt above
 _SHARPER = 1.4  # how much finer structure the new face may show: a detail missed is seen more than one too many
+_EDGES = 0.97  # quantile of the finest structure that edges make up
 _MAX_RESHAPE = 0.6
 _DARKEST = 0.02  # added before taking logarithms, so that black pixels do not dominate
 
@@ -198,20 +200,39 @@ def _chroma_spread(colours: Floats, weight: Floats) -> float:
 
 def soften(generated: Floats, original: Floats, weight: Floats) -> Floats:
     """Blur the generated face until it is no sharper than the original: photographs are rarely in perfect focus."""
-    wanted = _detail(original, weight)
+    wanted = detail(original, weight)
     for sigma in (0.0, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8):
         result = np.asarray(cv2.GaussianBlur(generated, (0, 0), sigma), np.float32) if sigma else generated
-        if _detail(result, weight) <= _SHARPER * wanted:
+        if detail(result, weight) <= _SHARPER * wanted:
             break
     return result
 
 
-def _detail(colours: Floats, weight: Floats) -> float:
-    """Root mean square of the finest structure of the brightness, relative to its mean."""
-    luma = colours @ _LUMA
-    fine = luma - cv2.GaussianBlur(luma, (0, 0), 1.0)
+def foreign_shade(generated: Floats, original: Floats, weight: Floats, *, width_px: float) -> float:
+    """How far shadows and highlights of the generated face are from the original's: spread of the logarithm of the
+    ratio of their brightness, coarser than features. `relight` takes the coarsest away; harsh light leaves the rest."""
+    ratio = np.log((generated @ _LUMA + _DARKEST) / (original @ _LUMA + _DARKEST))
+    smooth = _blur(np.asarray(ratio * weight, np.float32), _SHADE_SIGMA * width_px)
+    smooth /= np.maximum(_blur(weight, _SHADE_SIGMA * width_px), 1e-3)
     total = max(float(weight.sum()), 1e-6)
-    return float(np.sqrt((fine**2 * weight).sum() / total) / ((luma * weight).sum() / total + _DARKEST))
+    mean = (smooth * weight).sum() / total
+    return float(np.sqrt((((smooth - mean) ** 2) * weight).sum() / total))
+
+
+def lost_detail(generated: Floats, original: Floats, weight: Floats) -> float:
+    """Logarithm of how much weaker the edges of the generated face are than the original's; 0 when they are not."""
+    return float(max(0.0, np.log((detail(original, weight) + 1e-6) / (detail(generated, weight) + 1e-6))))
+
+
+def detail(colours: Floats, weight: Floats) -> float:
+    """How strong the sharpest edges (lids, lips, nostrils) are in the finest structure of the brightness, relative to
+    its mean. Edges, not all structure: one face has freckles and another none, but every face has these."""
+    luma = colours @ _LUMA
+    fine = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), 1.0))[weight > 0.5]
+    if fine.size == 0:
+        return 0.0
+    mean = (luma * weight).sum() / max(float(weight.sum()), 1e-6)
+    return float(np.quantile(fine, _EDGES) / (mean + _DARKEST))
 
 
 def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, glasses: Floats, width_px: float) -> Floats:

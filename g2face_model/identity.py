@@ -35,9 +35,13 @@ _YEARS, _SEX, _ANCESTRY, _EXPRESSION = 9.0, 0.3, 0.3, 0.4
 _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 10.0, 6.0, 15.0, 1.5
 _LEADING = 20  # shape components that a stranger could see
 _DRAW = 1.0  # spread of the keyed draw: how much plausibility is given up for variety
-_PUSHES = (0.3, 0.6, 1.0, 1.5)  # how hard each candidate is pushed away from the original, in parallel
-_LIKENESS, _ALIKE = 12.0, -0.05  # cost of predicted similarity above this, per unit of cosine
-_WORRY = 0.12  # of cosine, per step that a recogniser was found from its aim
+_PUSHES = (0.15, 0.4, 0.8, 1.3)  # how hard each candidate is pushed away from the original, in parallel
+# Pushed faces drift in ancestry, and the predictor does not see it: rendered and measured, half a push moved four
+# tenths of the probability elsewhere. People who are unlike the original to begin with are preferred to pushed ones.
+_DRIFT = 5.0  # cost of a whole push
+_LIKENESS, _ALIKE = 14.0, -0.05  # cost of predicted similarity above this, per unit of cosine
+_WORRY = 0.25  # of cosine, per step that a recogniser was found from its aim
+_HASTE = 0.5  # growth of the weight of unlikeness, per step that the worst recogniser was found from its aim
 _STRANGE = 0.4  # of the mean square of a standardised latent above 1
 _BARE, _HIDDEN = 0.92, 0.08  # share of the face that should be bare, and what a stranger would notice less
 
@@ -197,7 +201,9 @@ class IdentityModel:
         latents = self._move(donors, wanted, away, push=push)
         odd, likeness = self._foresee(latents, looks, condition, away)
         styles = self._styles(latents.numpy(), donors)
-        return Search(donors, styles, cost[donors] + odd, dict(zip(self.codes.bases, likeness.T, strict=True)))
+        return Search(
+            donors, styles, cost[donors] + odd + _DRIFT * push**2, dict(zip(self.codes.bases, likeness.T, strict=True))
+        )
 
     @torch.inference_mode()
     def moved(self, donors: NDArray[np.intp], others: NDArray[np.intp], *, push: Floats) -> Floats:
@@ -251,11 +257,12 @@ class Search:
         self._donors, self._styles, self._cost, self._likeness = donors, styles, cost, likeness
         self._free = np.ones(len(donors), bool)
         self._worries = dict.fromkeys(likeness, 0.0)
+        self._urgency = 1.0
 
     def next(self) -> VirtualIdentity:
         """The most plausible candidate not tried yet that should be unlike the original for every recogniser."""
         feared = np.stack([alike + self._worries[name] for name, alike in self._likeness.items()]).max(0)
-        total = self._cost + _LIKENESS * np.maximum(feared - _ALIKE, 0)
+        total = self._cost + self._urgency * _LIKENESS * np.maximum(feared - _ALIKE, 0)
         best = int(np.where(self._free, total, np.inf).argmin())
         self._free &= self._donors != self._donors[best]
         return VirtualIdentity(int(self._donors[best]), self._styles[best])
@@ -263,8 +270,10 @@ class Search:
     def worry(self, shortfall: MappingOf[str, float]) -> None:
         """Learn from an attempt: how far each recogniser was from what is aimed at, in steps of its thresholds.
 
-        A recogniser that the predictions know nothing of makes all of them stricter.
+        A recogniser that the predictions know nothing of makes all of them stricter. With every failure unlikeness
+        weighs more against plausibility.
         """
+        self._urgency *= 1 + min(_HASTE * max(0.0, *shortfall.values()), 1)
         for name, steps in shortfall.items():
             for known in [name] if name in self._worries else self._worries:
                 self._worries[known] += _WORRY * max(0.0, steps)

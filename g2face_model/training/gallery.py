@@ -15,6 +15,7 @@ from g2face_model.training.draws import cells, spread_evenly
 from g2face_model.types import FaceMesh, Floats
 
 _MIN_SCORE, _MIN_VISIBLE = 0.99, 0.9
+_SKIN, _MAX_SHADE = 8, 10.0  # tones of bare skin; harsh light and shadow would stay on the face
 _MAX_YAW, _MAX_PITCH = 30.0, 25.0
 _TONES = (40.0, 50.0, 60.0, 70.0)  # bounds of the bands of lightness
 
@@ -34,6 +35,7 @@ def make_gallery(*folders: Path, geometry: GeometryModel, mean: Floats, spread: 
         for i in range(len(people)):
             face = geometry.derive(FaceMesh(people.meshes[i], 1.0), described.expressions[i])
             bare = people.scores[i] > _MIN_SCORE and described.visible[i] > _MIN_VISIBLE
+            bare = bare and described.tones[i][:_SKIN, 0].std() < _MAX_SHADE
             if not bare or abs(face.angles[0]) > _MAX_YAW or abs(face.angles[1]) > _MAX_PITCH:
                 continue
             rows.append({
@@ -52,5 +54,5 @@ def make_gallery(*folders: Path, geometry: GeometryModel, mean: Floats, spread: 
 def _kinds(rows: list[dict[str, Floats]]) -> NDArray[np.intp]:
     """(N,): sex, age band, ancestry and band of lightness in one number."""
     looks = np.array([[row["ages"] / 10, row["masculinity"], *row["ancestry"], 1.0] for row in rows], np.float32)
-    lightness = [row["tones"][:8, 0].mean() for row in rows]
+    lightness = [row["tones"][:_SKIN, 0].mean() for row in rows]
     return np.asarray(cells(looks) * (len(_TONES) + 1) + np.digitize(lightness, _TONES), np.intp)

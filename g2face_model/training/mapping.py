@@ -42,16 +42,16 @@ _BARE = 0.96
 class MappingConfig:
     """Defaults of the committed weights."""
 
-    predictor_epochs: int = 22
-    mapping_epochs: int = 32
+    predictor_epochs: int = 12
+    mapping_epochs: int = 20
     batch: int = 128
     learning_rate: float = 1e-3
     jitter: float = 0.05  # of latents and conditions, in standard deviations
-    plausible: float = 4.0
+    plausible: float = 8.0
     keep: float = 0.1
     push: float = 1.5
-    margin: float = -0.3
-    stay: float = 0.02
+    margin: float = -0.1
+    stay: float = 0.3
     forgotten: float = 0.15  # how often a recogniser's part of the code is left out
     seed: int = 0
 
