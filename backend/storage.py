@@ -1,0 +1,99 @@
+"""Blobs by name: sealed originals on their way in, anonymized images on their way out. The only door to fsspec.
+
+A name is lower-case hex, digits, dashes and slashes, never a word, so that no file name of a person can get here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import fsspec
+
+from backend.errors import BlobMissingError, ConfigError, StorageError
+
+_NAME = re.compile(r"[a-f0-9-]+(/[a-f0-9-]+)*")
+
+
+class BlobStore:
+    """A folder (`file:///srv/blobs`), a bucket (`s3://bucket/prefix`, with s3fs installed) or, in tests, `memory://`."""
+
+    def __init__(self, url: str) -> None:
+        """Raises `ConfigError` when no such kind of storage is installed. Nothing is read or written yet."""
+        try:
+            filesystem, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError):
+            raise ConfigError("storage_url names a kind of storage that is not installed") from None
+        self._filesystem, self._root = filesystem, root.rstrip("/")
+        # Buckets show an object wholly or not at all; folders need the detour over a second name.
+        self._renames = "file" in _protocols(filesystem)
+
+    def put(self, data: bytes, *, name: str | None = None) -> str:
+        """Store `data` under `name`, replacing what is there, or under its sha256 in hex. Returns the name.
+
+        Either all of it is there afterwards or nothing changed. Raises `StorageError`.
+        """
+        name = hashlib.sha256(data).hexdigest() if name is None else name
+        path = self._path(name)
+        with _translated():
+            if self._renames:
+                self._write_beside(path, data)
+            else:
+                self._filesystem.pipe_file(path, data)
+        return name
+
+    def get(self, name: str) -> bytes:
+        """The bytes under `name`. Raises `BlobMissingError` or `StorageError`."""
+        path = self._path(name)
+        with _translated():
+            data: bytes = self._filesystem.cat_file(path)
+            return data
+
+    def delete(self, name: str) -> None:
+        """Remove `name`; one that is not there is fine. Raises `StorageError`."""
+        path = self._path(name)
+        with _translated(), contextlib.suppress(FileNotFoundError):
+            self._filesystem.rm_file(path)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a blob under `name`. Raises `StorageError`."""
+        path = self._path(name)
+        with _translated():
+            return bool(self._filesystem.isfile(path))
+
+    def _path(self, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise StorageError("a blob's name is hex, digits, dashes and slashes")
+        return f"{self._root}/{name}"
+
+    def _write_beside(self, path: str, data: bytes) -> None:
+        folder = path.rsplit("/", 1)[0]
+        partial = f"{folder}/.{secrets.token_hex(8)}.partial"
+        self._filesystem.makedirs(folder, exist_ok=True)
+        try:
+            self._filesystem.pipe_file(partial, data)
+            self._filesystem.mv(partial, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._filesystem.rm_file(partial)
+            raise
+
+
+def _protocols(filesystem: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The system's errors carry paths and bucket names; ours do not."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise BlobMissingError("there is no such blob") from None
+    except OSError:
+        raise StorageError("a blob could not be read or written") from None
