@@ -30,6 +30,10 @@ class LabelStudioRefusedError(LabelStudioError):
     retryable: ClassVar[bool] = False
 
 
+class PredictionError(BackendError):
+    """Regions that Label Studio would store but could not show; the message names the region."""
+
+
 class StorageError(BackendError):
     """A blob could not be read or written."""
 
