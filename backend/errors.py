@@ -62,6 +62,10 @@ class LedgerUnavailableError(LedgerError):
     retryable: ClassVar[bool] = True
 
 
+class ClaimLostError(LedgerError):
+    """The photo is no longer in this worker's hands: its lease lapsed, or it was cancelled."""
+
+
 class IntakeError(BackendError):
     """An upload that its sender can mend; the message is shown to them."""
 
@@ -80,6 +84,12 @@ class SealBrokenError(CustodyError):
 
 class AuditError(CustodyError):
     """The audit log could not be written, so nothing was done."""
+
+    retryable: ClassVar[bool] = True
+
+
+class CustodyUnavailableError(CustodyError):
+    """A database of custody cannot be reached or is locked."""
 
     retryable: ClassVar[bool] = True
 
