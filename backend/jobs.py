@@ -111,7 +111,8 @@ class Jobs:
         """Take a photo off the queue; False when it is not there or a worker already has it."""
         task = AnonymizeTask(photo_id, revision)
         with _translated():
-            return any([self._withdraw(job_id) for job_id in (task.job_id, f"{task.job_id}-again")])
+            withdrawn = [self._withdraw(job_id) for job_id in (task.job_id, f"{task.job_id}-again")]
+        return any(withdrawn)
 
     def depth(self) -> dict[QueueName, int]:
         """How many tasks wait, per queue."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import fsspec
+import fsspec  # type: ignore[import-untyped]
 
 from backend.errors import BlobMissingError, ConfigError, StorageError
+from g2face_model import atomic_file
 
 _NAME = re.compile(r"[a-f0-9-]+(/[a-f0-9-]+)*")
 
@@ -29,8 +30,8 @@ class BlobStore:
         except (ImportError, ValueError):
             raise ConfigError("storage_url names a kind of storage that is not installed") from None
         self._filesystem, self._root = filesystem, root.rstrip("/")
-        # Buckets show an object wholly or not at all; folders need the detour over a second name.
-        self._renames = "file" in _protocols(filesystem)
+        # A bucket shows an object wholly or not at all, and only once it is safe; a folder has to be made to.
+        self._is_folder = "file" in _protocols(filesystem)
 
     def put(self, data: bytes, *, name: str | None = None) -> str:
         """Store `data` under `name`, replacing what is there, or under its sha256 in hex. Returns the name.
@@ -40,8 +41,9 @@ class BlobStore:
         name = hashlib.sha256(data).hexdigest() if name is None else name
         path = self._path(name)
         with _translated():
-            if self._renames:
-                self._write_beside(path, data)
+            if self._is_folder:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                atomic_file.write(Path(path), data, mode=0o600)
             else:
                 self._filesystem.pipe_file(path, data)
         return name
@@ -69,18 +71,6 @@ class BlobStore:
         if not _NAME.fullmatch(name):
             raise StorageError("a blob's name is hex, digits, dashes and slashes")
         return f"{self._root}/{name}"
-
-    def _write_beside(self, path: str, data: bytes) -> None:
-        folder = path.rsplit("/", 1)[0]
-        partial = f"{folder}/.{secrets.token_hex(8)}.partial"
-        self._filesystem.makedirs(folder, exist_ok=True)
-        try:
-            self._filesystem.pipe_file(partial, data)
-            self._filesystem.mv(partial, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._filesystem.rm_file(partial)
-            raise
 
 
 def _protocols(filesystem: fsspec.AbstractFileSystem) -> tuple[str, ...]:

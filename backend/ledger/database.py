@@ -1,0 +1,92 @@
+"""Connections to the ledger's database and its migrations: SQLite for one machine, PostgreSQL for several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from backend.errors import ConfigError, LedgerUnavailableError
+
+_BUSY_TIMEOUT_S = 30
+_MIGRATIONS_LOCK = 0x6732_6661_6365  # any number that is always the same
+
+
+def open_engine(url: str) -> Engine:
+    """A pool of connections. Raises `ConfigError` on a database we do not know; nothing is connected yet."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("database_url is not an address of a database") from None
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    kind = parsed.get_backend_name()
+    if kind not in {"sqlite", "postgresql"}:
+        raise ConfigError("database_url must begin with sqlite:// or postgresql://")
+    if kind == "postgresql":
+        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5}, hide_parameters=True)
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver would begin transactions late and its own way
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later could not get the lock any more: writers take it at once.
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent look. Raises `LedgerUnavailableError` when the database is away."""
+    with translated(), engine.connect().execution_options(reads=True) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: all of it happens or nothing. Raises `LedgerUnavailableError` when the database is away."""
+    with translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """The driver's errors carry statements, values and host names; ours say only that the database is away.
+
+    A broken constraint is not an absence and passes through as it is, for the caller to understand.
+    """
+    try:
+        yield
+    except NoSuchModuleError:
+        raise ConfigError("the database's driver is not installed") from None
+    except DBAPIError as error:
+        if type(error).__name__ == "IntegrityError":
+            raise
+        raise LedgerUnavailableError("the ledger's database cannot be used at the moment") from None
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest tables; several processes may try at once. Raises `LedgerUnavailableError`."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATIONS_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
