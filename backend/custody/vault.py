@@ -35,7 +35,8 @@ class Vault:
             if records and not new:
                 return False
             unlogged = [event for event in events if not audit.is_logged(connection, event)]
-            return bool(new or audit.append(connection, unlogged, now=now))
+            audit.append(connection, unlogged, now=now)
+            return bool(new or unlogged)
 
     def records_of_photo(self, photo_id: str) -> tuple[SealedRecord, ...]:
         """A photo's records, oldest first, then by face; the remainder first. Raises `CustodyUnavailableError`."""
