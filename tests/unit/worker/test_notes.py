@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from backend.labelstudio.labels import EXPRESSIONS
+from g2face_model.types import Box, Landmarks, Verdict
+from worker.notes import likeliest, note
+
+
+@dataclass
+class Face:
+    """As the engine's AnonymizedFace, with what it measured of the original's expression."""
+
+    index: int
+    box: Box
+    landmarks: Landmarks
+    verdict: Verdict
+    expression: np.ndarray | None = None
+
+
+def face(expression: np.ndarray | None = None) -> Face:
+    verdict = Verdict("anonymized", {"b": 0.5, "a": 0.25}, landmark_nme=0.01, expression_agreement=0.9, reasons=())
+    points = np.arange(136, dtype=np.float32).reshape(68, 2)
+    return Face(3, Box(1.0, 2.0, 3.0, 4.0, 0.9), Landmarks(points), verdict, expression)
+
+
+def test_a_note_keeps_what_predictions_need_as_plain_numbers() -> None:
+    kept = note(face(np.eye(7, dtype=np.float32)[3]))  # type: ignore[arg-type]
+    assert (kept.index, kept.box, kept.outcome) == (3, (1.0, 2.0, 3.0, 4.0), "anonymized")
+    assert kept.landmarks[0] == (0.0, 1.0) and kept.landmarks[67] == (134.0, 135.0)
+    assert kept.similarities == {"a": 0.25, "b": 0.5}
+    assert (kept.expression, kept.expression_score) == (EXPRESSIONS[3], 1.0)
+    assert type(kept.landmarks[0][0]) is float and type(kept.expression_score) is float
+
+
+def test_a_face_without_a_measured_expression_suggests_none() -> None:
+    kept = note(face())  # type: ignore[arg-type]
+    assert (kept.expression, kept.expression_score) == (None, None)
+
+
+@pytest.mark.parametrize("probabilities", [None, np.full(7, np.nan), np.ones(3), np.array([])])
+def test_probabilities_that_are_none_suggest_none(probabilities: np.ndarray | None) -> None:
+    assert likeliest(probabilities) == (None, None)

@@ -1,0 +1,149 @@
+"""python -m worker run | reconcile | init"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from backend import logs
+from backend.custody.inbox_opening import create_inbox_key
+from backend.errors import BackendError
+from backend.jobs import Jobs
+from backend.ledger.ledger import Ledger
+from backend.redis_server import EmbeddedRedis
+from backend.settings import Settings
+from backend.storage import BlobStore
+from g2face_model.errors import ModelError
+from worker import jobs
+from worker.listening import listen
+from worker.reconcile import Overseer, reconcile
+from worker.runtime import Anonymizer, Runtime, assemble, connect_labelstudio
+
+_log = logs.get(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0, or 1 with one line that says what has to be mended."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = Settings.load()
+        logs.configure(settings.logs.level, json=settings.logs.json_lines)
+        if options.command == "init":
+            create_inbox_key(settings.inbox_private_key(), settings.inbox_public_key())
+        elif options.command == "reconcile":
+            _reconcile(settings, every_s=options.every)
+        else:
+            _run(settings, burst=options.burst, reconcile_s=options.reconcile)
+    except (BackendError, ModelError) as error:
+        print(f"worker: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Anonymizes and publishes queued photos.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="work on photos until stopped")
+    run.add_argument("--burst", action="store_true", help="stop when the queues are empty")
+    run.add_argument("--reconcile", type=float, default=30.0, metavar="S", help="also reconcile every S s (0: never)")
+    again = commands.add_parser("reconcile", help="queue again what was lost on the way")
+    again.add_argument("--every", type=float, metavar="S", help="go on, every S seconds (default: once)")
+    commands.add_parser("init", help="make the worker's own key, which opens originals that wait for it")
+    return parser
+
+
+def _run(settings: Settings, *, burst: bool, reconcile_s: float) -> None:
+    anonymizer = _anonymizer(settings)
+    with _redis(settings) as redis_url:
+        runtime = assemble(settings, anonymizer, redis_url=redis_url)
+        work(runtime, settings, redis_url=redis_url, burst=burst, reconcile_s=reconcile_s)
+
+
+def work(runtime: Runtime, settings: Settings, *, redis_url: str, burst: bool, reconcile_s: float) -> None:
+    """Listen to the queues in this thread, and reconcile every `reconcile_s` in another one (0: never)."""
+    jobs.bind(runtime)
+    stopping = threading.Event()
+    rounds = threading.Thread(
+        target=_rounds, args=(_overseer(settings, redis_url), reconcile_s, stopping), name="reconcile", daemon=True
+    )
+    if reconcile_s > 0 and not burst:
+        rounds.start()
+    try:
+        listen(redis_url, settings.worker.queues, burst=burst)
+    finally:
+        stopping.set()
+        if rounds.is_alive():
+            rounds.join(timeout=5.0)
+
+
+def _reconcile(settings: Settings, *, every_s: float | None) -> None:
+    with _redis(settings) as redis_url:
+        overseer = _overseer(settings, redis_url)
+        if every_s is None:
+            _report(overseer)
+        else:
+            _rounds(overseer, every_s, threading.Event())
+
+
+def _rounds(overseer: Overseer, every_s: float, stopping: threading.Event) -> None:
+    while not stopping.wait(every_s):
+        try:
+            _report(overseer)
+        except Exception as error:  # noqa: BLE001  # the thread's edge: one bad round must not be the last one
+            _log.error("reconciling failed", extra={"event": "reconcile", "reason": type(error).__name__})
+
+
+def _report(overseer: Overseer) -> None:
+    done = reconcile(overseer, now=datetime.now(UTC))
+    if any((done.photos, done.publications, done.adopted, done.deleted)):
+        counts = f"{done.photos} photos, {done.publications} publications, {done.adopted} adopted, {done.deleted} gone"
+        _log.info("reconciled", extra={"event": "reconciled", "reason": counts})
+
+
+def _overseer(settings: Settings, redis_url: str) -> Overseer:
+    return Overseer(
+        ledger=Ledger.open(settings.database()),
+        jobs=Jobs(redis_url),
+        blobs=BlobStore(settings.storage()),
+        labelstudio=connect_labelstudio(settings),
+        own_host=urlsplit(settings.plugin.public_url).netloc,
+    )
+
+
+@contextmanager
+def _redis(settings: Settings) -> Iterator[str]:
+    """Redis's address: the one that is set, else that of a server of our own."""
+    url = settings.redis()
+    if url is not None:
+        yield url
+        return
+    with EmbeddedRedis(settings.data_dir) as server:
+        yield server.url
+
+
+def _anonymizer(settings: Settings) -> Anonymizer:
+    # Imported here: the other commands have no use for torch, which takes seconds to load.
+    from g2face_model.build import build_anonymizer
+    from g2face_model.config import ModelConfig
+
+    directory = os.environ.get("G2FACE_MODEL__WEIGHTS_DIR")  # the engine's own variable
+    return build_anonymizer(
+        ModelConfig(
+            device=settings.worker.device,
+            threads=settings.worker.threads,
+            weights_dir=Path(directory) if directory else None,
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

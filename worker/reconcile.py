@@ -1,0 +1,114 @@
+"""What makes the queue dispensable: whatever should have moved on by now, by the ledger's word, is queued again.
+
+A flushed Redis, a killed worker, a webhook that never came and a Label Studio that was down all end here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from backend import logs
+from backend.errors import BackendError, ConfigError
+from backend.intake.adoption import adopt
+from backend.jobs import AnonymizeTask, Jobs, PublishTask
+from backend.labelstudio import labels
+from backend.labelstudio.client import LabelStudio
+from backend.ledger.ledger import Ledger
+from backend.ledger.records import Photo, PhotoState, Project
+from backend.storage import BlobStore
+
+_FIRST_RETRY = timedelta(seconds=30)
+_LONGEST_RETRY = timedelta(hours=1)
+_BACK_OFF = 4  # 30 s, 2 min, 8 min, 32 min: an outage of three quarters of an hour costs no photo
+
+_log = logs.get(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Overseer:
+    """What reconciling needs. `own_host`: host and port of our image addresses."""
+
+    ledger: Ledger
+    jobs: Jobs
+    blobs: BlobStore
+    labelstudio: LabelStudio
+    own_host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """How many photos and publications were queued anew, tasks taken over, and discarded originals deleted."""
+
+    photos: int = 0
+    publications: int = 0
+    adopted: int = 0
+    deleted: int = 0
+
+
+def reconcile(overseer: Overseer, *, now: datetime) -> Reconciled:
+    """One round. A part that fails is logged and leaves the others to their work."""
+    queued = _attempt("queue", lambda: requeue(overseer.ledger, overseer.jobs, now=now))
+    photos, publications = queued or (0, 0)
+    return Reconciled(
+        photos=photos,
+        publications=publications,
+        adopted=sum(
+            _attempt("adopt", lambda project=project: _poll(overseer, project, now=now)) or 0  # type: ignore[misc]
+            for project in _attempt("projects", overseer.ledger.projects) or ()
+            if project.on and project.adopts
+        ),
+        deleted=_attempt("delete", lambda: delete_discarded(overseer.ledger, overseer.blobs)) or 0,
+    )
+
+
+def requeue(ledger: Ledger, jobs: Jobs, *, now: datetime) -> tuple[int, int]:
+    """Queue what is overdue: (photos, projects to publish). Raises LedgerError and QueueError."""
+    photos, ready = 0, set()
+    for photo in ledger.overdue(now=now):
+        if photo.state is PhotoState.READY:
+            ready.add(photo.project_id)
+        elif is_due(photo, now=now):
+            photos += jobs.enqueue(AnonymizeTask(photo.photo_id, photo.policy_revision), queue="bulk")
+    return photos, sum(jobs.enqueue(PublishTask(project_id), queue="interactive") for project_id in sorted(ready))
+
+
+def is_due(photo: Photo, *, now: datetime) -> bool:
+    """Whether a waiting photo has waited long enough after its last attempt; a lapsed claim always has."""
+    if photo.state is not PhotoState.WAITING or photo.attempts == 0:
+        return True
+    pause = min(_FIRST_RETRY * _BACK_OFF ** min(photo.attempts - 1, 10), _LONGEST_RETRY)
+    return now - photo.updated_at >= pause
+
+
+def delete_discarded(ledger: Ledger, blobs: BlobStore) -> int:
+    """Delete sealed originals that nothing needs any more and whose deletion was cut short. Returns how many."""
+    names = ledger.discarded_blobs()
+    for name in names:
+        blobs.delete(name)
+    if names:
+        ledger.forget_blobs(names)
+    return len(names)
+
+
+def _poll(overseer: Overseer, project: Project, *, now: datetime) -> int:
+    """Take over what Label Studio holds and never told us of."""
+    described = overseer.labelstudio.project(project.labelstudio_id)
+    try:
+        data_key = labels.fit(described["label_config"]).data_key
+    except ConfigError:
+        return 0  # the manager's page says so; a photo could not be published anyway
+    tasks = overseer.labelstudio.tasks(project.labelstudio_id)
+    ledger, jobs, own_host = overseer.ledger, overseer.jobs, overseer.own_host
+    return adopt(ledger, jobs, project=project, tasks=tasks, own_host=own_host, now=now, data_key=data_key).new
+
+
+def _attempt(part: str, work: Callable[[], _T]) -> _T | None:
+    try:
+        return work()
+    except BackendError as error:
+        _log.warning("reconciling: a part failed", extra={"event": f"reconcile_{part}", "reason": str(error)})
+        return None
