@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def lock(connection: Connection, number: int) -> None:
 def insert_new(connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
     """Insert a row unless one with the same unique values is there; whether it was inserted. Safe under races."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(table).values(dict(values)).on_conflict_do_nothing()).rowcount == 1
+    statement = insert(table).values(dict(values)).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(statement).first() is not None  # row counts of inserts are not dependable
 
 
 def _open(url: str, schema: tables.Schema) -> Engine:
@@ -68,9 +69,12 @@ def _open(url: str, schema: tables.Schema) -> Engine:
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
         raise ConfigError("the address of a custody database begins with sqlite:// or postgresql://")
     engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
-    with writing(engine) as connection:
-        lock(connection, _SCHEMA_LOCK)
-        _upgrade(connection, schema)
+    with ExitStack() as unless_it_works:
+        unless_it_works.callback(engine.dispose)
+        with writing(engine) as connection:
+            lock(connection, _SCHEMA_LOCK)
+            _upgrade(connection, schema)
+        unless_it_works.pop_all()
     return engine
 
 
