@@ -46,7 +46,7 @@ def target(
     scheme = address.partition("://")[0].lower()
     if scheme in _CLOUD:
         return Target(_through_storage(address, labelstudio_url, task_id), None)
-    url = urljoin(labelstudio_url.rstrip("/") + "/", address)
+    url = join(labelstudio_url.rstrip("/") + "/", address)
     if origin(url) == origin(labelstudio_url):
         return Target(_media(url, labelstudio_url), None)
     parts = _split(url)
@@ -54,6 +54,14 @@ def target(
     if host not in allowed_hosts:
         raise LabelStudioRefusedError("the image is on a host that is not allowed")
     return Target(url, _public_ip(host, _port(parts), resolve))
+
+
+def join(base: str, address: str) -> str:
+    """The address as a browser at `base` would understand it. Raises LabelStudioRefusedError when it is malformed."""
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        raise LabelStudioRefusedError("the image's address is malformed") from None
 
 
 def look_up(host: str, port: int) -> list[str]:

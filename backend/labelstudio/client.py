@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -194,7 +194,7 @@ class LabelStudio:
             with self._open(place) as response:
                 if not response.is_redirect:
                     return self._body(response, max_bytes, deadline=deadline)
-                address = urljoin(place.url, response.headers["Location"])
+                address = addresses.join(place.url, response.headers["Location"])
         raise LabelStudioRefusedError("the image's address redirects too often")
 
     @contextmanager

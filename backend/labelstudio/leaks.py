@@ -90,14 +90,12 @@ def leak_check(client: Source, project_id: int, *, own_host: str, backend_hosts:
 
 
 def _kinds(task: Mapping[str, Any], own_host: str) -> Iterator[Kind]:
-    data = task.get("data") or {}
-    if any(_is_address(text) and not _is_ours(text, own_host) for text in data.values() if isinstance(text, str)):
+    values = [value for key, value in (task.get("data") or {}).items() if key != PRIVACY_KEY]
+    strange = [text for text in _texts([*values, task.get("meta")]) if not _is_ours(text, own_host)]
+    direct = {value for value in values if isinstance(value, str) and _is_address(value)}
+    if direct.intersection(strange):
         yield "foreign_image"
-    rest = [value for key, value in data.items() if key != PRIVACY_KEY and not isinstance(value, str)]
-    names = [value for key, value in data.items() if key != PRIVACY_KEY and isinstance(value, str)]
-    deep = [text for text in _texts([*rest, task.get("meta")]) if _is_address(text) or _FILE_NAME.search(text)]
-    plain = [text for text in names if not _is_address(text) and _FILE_NAME.search(text)]
-    if any(not _is_ours(text, own_host) for text in (*deep, *plain)):
+    if any(text not in direct and (_is_address(text) or _FILE_NAME.search(text)) for text in strange):
         yield "other_address"
     if task.get("file_upload"):
         yield "uploaded_file"

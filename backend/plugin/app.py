@@ -97,11 +97,8 @@ def _backend_routes(predictor: Predictor, guard: Guard, exposition: Callable[[],
     def admit(endpoint: str | None, values: dict[str, Any] | None) -> None:  # noqa: ARG001
         if not guard.admits((values or {}).pop("path_secret", None)):
             raise NotFound
-        credentials = request.authorization
-        user, password = (credentials.username, credentials.password) if credentials else (None, None)
-        # With a secret in its path, a webhook needs no credentials: Label Studio would not send them.
-        if not guard.knows(user, password) and not (guard.path_secret and request.path.endswith("/webhook")):
-            raise Unauthorized(www_authenticate=None)
+
+    routes.before_request(guard_requests(guard))
 
     @routes.get("/health")
     def health() -> Response:
@@ -136,6 +133,19 @@ def _backend_routes(predictor: Predictor, guard: Guard, exposition: Callable[[],
         return Response(text, content_type=media_type)
 
     return routes
+
+
+def guard_requests(guard: Guard) -> Callable[[], None]:
+    """A function for `before_request` that raises Unauthorized when the credentials are wrong."""
+
+    def check() -> None:
+        credentials = request.authorization
+        user, password = (credentials.username, credentials.password) if credentials else (None, None)
+        # With a secret in its path, a webhook needs no credentials: Label Studio would not send them.
+        if not guard.knows(user, password) and not (guard.path_secret and request.path.endswith("/webhook")):
+            raise Unauthorized
+
+    return check
 
 
 def take_hint(predictor: Predictor, body: dict[str, Any]) -> None:
