@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.load()
-        logs.configure(settings.logs.level, json=settings.logs.json_lines)
+        logs.configure(settings.logs.level, json_lines=settings.logs.json_lines)
         if options.command == "serve":
             serve(settings)
             return 0

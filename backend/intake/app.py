@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from flask import Flask, Response, jsonify, render_template, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from flask_wtf.csrf import CSRFError, CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -82,9 +82,7 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Lax",
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a page may stay open for a day's uploads
     )
-    app.jinja_env.filters.update(
-        leak=words.leak, left=words.left, moment=words.moment, number=words.number, under_way=words.under_way
-    )
+    app.jinja_env.filters |= {name: getattr(words, name) for name in words.FILTERS}
     app.jinja_env.globals["max_upload_bytes"] = max_upload_bytes
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     limiter = Limiter(get_remote_address, app=app, storage_uri="memory://", default_limits=[])
@@ -118,7 +116,7 @@ def _answer_errors(app: Flask) -> None:
         )
         if not is_for_them:
             _log.error("request failed", extra={"reason": type(error).__name__})
-        return _problem(status, title, _sentence(str(error)) if is_for_them else _LATER)
+        return _problem(status, title, words.sentence(str(error)) if is_for_them else _LATER)
 
     @app.errorhandler(CSRFError)
     def forged(error: CSRFError) -> tuple[AnyResponse | str, int]:  # noqa: ARG001
@@ -148,7 +146,3 @@ def _problem(status: int, title: str, message: str) -> tuple[AnyResponse | str, 
     if pages.wants_json():
         return jsonify(error={"title": title, "message": message}), status
     return render_template("problem.html", title=title, message=message), status
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from backend.labelstudio.leaks import Kind
 from backend.ledger.records import Progress
 
+FILTERS = ("leak", "left", "moment", "number", "sentence", "under_way")
+"""What the templates call."""
+
 _LEAKS: dict[Kind, str] = {
     "foreign_image": "Originals in tasks",
     "other_address": "Other addresses and file names in tasks",
@@ -38,6 +41,11 @@ def moment(at: datetime) -> str:
 def under_way(progress: Progress) -> int:
     """How many photos are neither published nor given up."""
     return progress.waiting + progress.working + progress.ready
+
+
+def sentence(text: str) -> str:
+    """An error's message as a sentence."""
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def left(progress: Progress) -> str:
