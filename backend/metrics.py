@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus: numbers and words from short fixed lists, never an id. The one door to its client."""
+"""What is counted, for Prometheus: numbers and words from short fixed lists, never an id. One door to its client."""
 
 from __future__ import annotations
 

@@ -55,6 +55,6 @@ def test_two_in_one_process_do_not_mix() -> None:
 def test_it_answers_scrapers() -> None:
     metrics = Metrics()
     metrics.published(7)
-    with metrics.serve(0, host="127.0.0.1") as port, urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:  # noqa: S310
+    with metrics.serve(0, host="127.0.0.1") as port, urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
         assert answer.headers["Content-Type"].startswith(CONTENT_TYPE.split(";")[0])
         assert b"g2face_published_total 7.0" in answer.read()

@@ -59,9 +59,8 @@ def test_only_the_owner_may_use_it(tmp_path: Path) -> None:
         assert stat.S_IMODE(state.stat().st_mode) == 0o600
         assert stat.S_IMODE((tmp_path / "redis").stat().st_mode) == 0o700
         known = json.loads(state.read_text())
-        with Redis(port=known["port"]) as stranger:
-            with pytest.raises(AuthenticationError):
-                stranger.ping()
+        with Redis(port=known["port"]) as stranger, pytest.raises(AuthenticationError):
+            stranger.ping()
         arguments = Path(f"/proc/{known['server_pid']}/cmdline").read_bytes()
         assert known["password"].encode() not in arguments
         with Redis.from_url(server.url) as client:
