@@ -29,7 +29,7 @@ def face(index: int = 0, **changes: Any) -> FaceNote:
         "box": (left, top, left + 80, top + 80),
         "landmarks": points,
         "outcome": "anonymized",
-        "similarities": (("arc", 0.05),),
+        "similarities": {"arc": 0.05},
         "landmark_nme": 0.012,
         "expression_agreement": 0.97,
         "expression": "happy",
@@ -75,7 +75,12 @@ def waiting(ledger: Ledger, project: Project, *, number: int = 0) -> Photo:
 
 
 def ready(
-    ledger: Ledger, project: Project, *, image: bytes = b"", blobs: BlobStore | None = None, number: int = 0
+    ledger: Ledger,
+    project: Project,
+    *faces: FaceNote,
+    image: bytes = b"",
+    blobs: BlobStore | None = None,
+    number: int = 0,
 ) -> Photo:
     """A photo that a worker is done with, in a real ledger; its `image` in `blobs`."""
     added = waiting(ledger, project, number=number)
@@ -88,7 +93,7 @@ def ready(
         image_format="png",
         width_px=SIZE_PX[0],
         height_px=SIZE_PX[1],
-        faces=[face()],
+        faces=faces or [face()],
         model_version=MODEL_VERSION,
         now=NOW,
     )

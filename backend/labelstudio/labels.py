@@ -28,7 +28,8 @@ GROUPS = (
 )
 POINT_GROUPS = tuple(name for name, count in GROUPS for _ in range(count))
 POINT_NAMES = tuple(f"p{index:02}" for index in range(len(POINT_GROUPS)))
-# The engine's expressions in its order. Its module loads torch, so they are repeated here; a test compares.
+# The engine's version, and its expressions in its order. Its modules load torch, so they are repeated; tests compare.
+MODEL_VERSION = "g2face-1"
 EXPRESSIONS = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
 _SYNONYMS = {
     "anger": "angry",

@@ -19,6 +19,7 @@ from backend import logs
 from backend.errors import BackendError, BlobMissingError, LedgerError, StorageError
 from backend.ledger.ledger import Ledger
 from backend.ledger.records import OutputFormat, Photo, PhotoState
+from backend.metrics import CONTENT_TYPE, Metrics
 from backend.plugin.links import Links, Standing
 from backend.plugin.placeholder import pending_png
 from backend.plugin.predictor import Predictor
@@ -74,13 +75,11 @@ class Images:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-def create_app(
-    predictor: Predictor, images: Images, *, guard: Guard, exposition: Callable[[], tuple[bytes, str]]
-) -> Flask:
-    """The plugin's web application. `exposition` gives the metrics and their media type."""
+def create_app(predictor: Predictor, images: Images, *, guard: Guard, metrics: Metrics) -> Flask:
+    """The plugin's web application."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
-    backend = _backend_routes(predictor, guard, exposition)
+    backend = _backend_routes(predictor, guard, metrics)
     app.register_blueprint(backend, url_prefix="/<path_secret>" if guard.path_secret else None)
     app.register_blueprint(_image_routes(images))
     app.add_url_rule("/health", "alive", lambda: jsonify(status="UP"))
@@ -90,7 +89,7 @@ def create_app(
     return app
 
 
-def _backend_routes(predictor: Predictor, guard: Guard, exposition: Callable[[], tuple[bytes, str]]) -> Blueprint:
+def _backend_routes(predictor: Predictor, guard: Guard, metrics: Metrics) -> Blueprint:
     routes = Blueprint("backend", __name__)
 
     @routes.url_value_preprocessor
@@ -119,7 +118,8 @@ def _backend_routes(predictor: Predictor, guard: Guard, exposition: Callable[[],
         tasks, label_config = body.get("tasks"), body.get("label_config")
         if not isinstance(tasks, list) or not isinstance(label_config, str):
             raise BadRequest("tasks and label_config are needed")
-        results = predictor.predict(tasks, label_config)
+        with metrics.predict():
+            results = predictor.predict(tasks, label_config)
         return jsonify(results=results, model_version=predictor.model_version)
 
     @routes.post("/webhook")
@@ -128,9 +128,8 @@ def _backend_routes(predictor: Predictor, guard: Guard, exposition: Callable[[],
         return jsonify(status="ok")
 
     @routes.get("/metrics")
-    def metrics() -> Response:
-        text, media_type = exposition()
-        return Response(text, content_type=media_type)
+    def exposition() -> Response:
+        return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
     return routes
 

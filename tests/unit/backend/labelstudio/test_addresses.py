@@ -23,7 +23,10 @@ def _target(address: str, *ips: str, home: str = HOME, task_id: int | None = Non
     [
         ("/data/upload/3/ab-cat.png", "http://label-studio:8080/data/upload/3/ab-cat.png"),
         ("/ls/data/upload/3/ab-cat.png", "http://label-studio:8080/ls/data/upload/3/ab-cat.png"),
-        ("http://label-studio:8080/data/local-files/?d=a/b.png", "http://label-studio:8080/data/local-files/?d=a/b.png"),
+        (
+            "http://label-studio:8080/data/local-files/?d=a/b.png",
+            "http://label-studio:8080/data/local-files/?d=a/b.png",
+        ),
         ("http://LABEL-STUDIO:8080/data/x", "http://LABEL-STUDIO:8080/data/x"),
     ],
 )
@@ -79,7 +82,7 @@ def test_everywhere_else_is_refused(address: str) -> None:
         "192.168.1.1",
         "169.254.169.254",
         "100.64.0.1",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104 - nothing binds to it
         "224.0.0.1",
         "::1",
         "fe80::1%eth0",

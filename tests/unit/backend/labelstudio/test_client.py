@@ -84,7 +84,7 @@ def script() -> Iterator[Script]:
     ],
 )
 def test_refusals_and_failures_are_told_apart(
-    script: Script, status: int, kind: type[LabelStudioError], retryable: bool  # noqa: FBT001
+    script: Script, status: int, kind: type[LabelStudioError], retryable: bool
 ) -> None:
     script.answer("/api/projects/3", status, {"detail": "secret/photo.png"})
     with pytest.raises(kind) as refused:

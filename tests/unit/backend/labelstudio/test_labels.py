@@ -2,6 +2,7 @@ import pytest
 
 from backend.errors import ConfigError
 from backend.labelstudio import labels
+from g2face_model.config import MODEL_VERSION
 from g2face_model.expression import EXPRESSIONS
 
 _OWN = """
@@ -21,6 +22,10 @@ _GROUPED = "".join(f'<Label value="{name}"/>' for name, _ in labels.GROUPS)
 
 def test_expressions_are_the_engines() -> None:
     assert labels.EXPRESSIONS == EXPRESSIONS
+
+
+def test_the_version_is_the_engines() -> None:
+    assert labels.MODEL_VERSION == MODEL_VERSION
 
 
 def test_the_groups_are_the_68_points() -> None:
