@@ -29,6 +29,10 @@ _WRONG = "wrong e-mail address or password, or too many wrong ones: then wait fi
 _FIRST_EMAIL = "admin@localhost"
 
 
+def _new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
 class Role(StrEnum):
     """What a person may do. One person may have several roles, but never approve their own request."""
 
@@ -59,11 +63,18 @@ class Account:
 class Accounts:
     """The accounts and their API tokens, in the ledger's database."""
 
-    def __init__(self, engine: Engine, *, new_secret: Callable[[], str] | None = None) -> None:
-        """`new_secret` makes one-time passwords and tokens: 32 random bytes as URL-safe text unless given."""
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        new_secret: Callable[[], str] = _new_secret,
+        hasher: argon2.PasswordHasher | None = None,
+    ) -> None:
+        """`new_secret` makes one-time passwords and tokens. `hasher`: argon2id at the costs of RFC 9106 for little
+        memory, unless given; hashes made at other costs are renewed when their owner signs in."""
         self._engine = engine
-        self._new_secret = new_secret or (lambda: secrets.token_urlsafe(32))
-        self._hasher = argon2.PasswordHasher()  # argon2id, with the library's (RFC 9106, low memory) costs
+        self._new_secret = new_secret
+        self._hasher = hasher or argon2.PasswordHasher()
         self._hash_of_nobody = self._hasher.hash(secrets.token_urlsafe(32))
 
     def create(self, email: str, *, roles: Collection[str], now: datetime) -> tuple[Account, str]:
@@ -74,7 +85,7 @@ class Accounts:
         row = {
             "account_id": secrets.token_hex(16),
             "email": _email(email),
-            "password_hash": self._hasher.hash(password),
+            "password_hash": self._hasher.hash(_bytes(password)),
             "must_change": True,
             "roles": sorted(_roles(roles)),
             "on": True,
@@ -139,7 +150,7 @@ class Accounts:
         with writing(self._engine) as connection:
             reset: dict[str, Any] = {"failures": 0, "locked_until": None}
             if self._hasher.check_needs_rehash(row.password_hash):
-                reset["password_hash"] = self._hasher.hash(password)
+                reset["password_hash"] = self._hasher.hash(_bytes(password))
             connection.execute(update(AccountRow).where(AccountRow.account_id == row.account_id).values(**reset))
         return _account(row)
 
@@ -195,7 +206,7 @@ class Accounts:
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
-            return self._hasher.verify(password_hash, password[: _MAX_PASSWORD_LENGTH + 1])
+            return self._hasher.verify(password_hash, _bytes(password))
         except argon2.exceptions.VerifyMismatchError:
             return False
 
@@ -210,14 +221,20 @@ class Accounts:
                 connection.execute(update(AccountRow).where(mine).values(**locked))
 
     def _replace_password(self, account_id: str, password: str, *, must_change: bool) -> Account:
-        values = {"password_hash": self._hasher.hash(password), "must_change": must_change}
+        values = {"password_hash": self._hasher.hash(_bytes(password)), "must_change": must_change}
         with writing(self._engine) as connection:
             connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(**values))
             return _account(_row(connection, account_id))
 
 
+def _bytes(text: str) -> bytes:
+    """For hashing: never more than a hash should be asked to work on, and never an error, whatever was typed."""
+    return text[: _MAX_PASSWORD_LENGTH + 1].encode("utf-8", "surrogatepass")
+
+
 def _email(email: str) -> str:
-    return email.strip().lower()[:320]
+    """One spelling per address; what no database can hold is left out, and then nobody's."""
+    return "".join(sign for sign in email.strip().lower()[:320] if sign.isprintable())
 
 
 def _roles(names: Collection[str]) -> set[Role]:
@@ -229,7 +246,7 @@ def _roles(names: Collection[str]) -> set[Role]:
 
 def _token_sha256(token: str) -> str:
     # Tokens are 32 random bytes: nothing to guess, so a fast hash is enough.
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(_bytes(token)).hexdigest()
 
 
 def _row(connection: Connection, account_id: str) -> Row[Any]:

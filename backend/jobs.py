@@ -124,6 +124,10 @@ class Jobs:
         with _translated():
             self._redis.ping()
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._redis.close()
+
     def _queue(self, name: QueueName) -> Queue:
         return Queue(name, connection=self._redis, serializer=JSONSerializer)
 

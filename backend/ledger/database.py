@@ -11,9 +11,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+)
 
-from backend.errors import ConfigError, LedgerUnavailableError
+from backend.errors import ConfigError, LedgerError, LedgerUnavailableError
 
 _BUSY_TIMEOUT_S = 30
 _MIGRATIONS_LOCK = 0x6732_6661_6365  # any number that is always the same
@@ -66,17 +73,21 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The driver's errors carry statements, values and host names; ours say only that the database is away.
+    """The driver's errors carry statements, values and host names; ours do not.
 
-    A broken constraint is not an absence and passes through as it is, for the caller to understand.
+    A broken constraint passes through as it is, for the caller to understand.
     """
     try:
         yield
+    except IntegrityError:
+        raise
     except NoSuchModuleError:
         raise ConfigError("the database's driver is not installed") from None
-    except DBAPIError as error:
-        if type(error).__name__ == "IntegrityError":
-            raise
+    except (DataError, OverflowError, UnicodeEncodeError):
+        raise LedgerError("a value is not one that the ledger's database can hold") from None
+    except ProgrammingError:
+        raise LedgerError("the tables of the ledger's database are not as they should be") from None
+    except DBAPIError:
         raise LedgerUnavailableError("the ledger's database cannot be used at the moment") from None
 
 

@@ -203,6 +203,8 @@ class Ledger:
         The same bytes of the same subject, or the same task of Label Studio, are the photo that is there already; then
         `source_blob` belongs to nobody and is the caller's to delete. A cancelled photo comes back to life instead.
         """
+        if not (subject_id or "").isprintable() or not (consent or "").isprintable():
+            raise LedgerError("the subject's id and the consent are single lines of text")
         request = _request(origin, source_sha256, subject_id, labelstudio_task_id)
         handed_in: dict[str, Any] = {
             "source_sha256": source_sha256,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -88,7 +88,7 @@ class PhotoRow(Base):
     origin: Mapped[str] = mapped_column(String(16))
     source_sha256: Mapped[str] = mapped_column(Digest)
     source_blob: Mapped[str | None]
-    labelstudio_task_id: Mapped[int | None]
+    labelstudio_task_id: Mapped[int | None] = mapped_column(BigInteger)
     source_address: Mapped[str | None]
     subject_id: Mapped[str | None]
     consent: Mapped[str | None]

@@ -55,7 +55,7 @@ def upgrade() -> None:
         sa.Column("origin", sa.String(length=16), nullable=False),
         sa.Column("source_sha256", sa.String(length=64), nullable=False),
         sa.Column("source_blob", sa.String(), nullable=True),
-        sa.Column("labelstudio_task_id", sa.Integer(), nullable=True),
+        sa.Column("labelstudio_task_id", sa.BigInteger(), nullable=True),
         sa.Column("source_address", sa.String(), nullable=True),
         sa.Column("subject_id", sa.String(), nullable=True),
         sa.Column("consent", sa.String(), nullable=True),

@@ -421,6 +421,28 @@ def test_times_without_a_zone_are_refused(ledger: Ledger) -> None:
         ledger.add_project("Faces", 7, now=NOW.replace(tzinfo=None))
 
 
+@pytest.mark.parametrize("subject_id", ["a" * 100_000, "'; DROP TABLE photos; --", "Zoë 王"])
+def test_a_strange_subject_is_a_subject(ledger: Ledger, project: Project, subject_id: str) -> None:
+    photo, _ = ledger.add_photo(project.project_id, origin="intake", source_sha256=SHA, subject_id=subject_id, now=NOW)
+    assert ledger.photo(photo.photo_id).subject_id == subject_id
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\x00b", "two\nlines"])
+def test_what_no_database_holds_is_refused(ledger: Ledger, project: Project, text: str) -> None:
+    for field in ("subject_id", "consent"):
+        values: dict[str, str] = {field: text}
+        with pytest.raises(LedgerError, match="single lines") as refused:
+            ledger.add_photo(project.project_id, origin="intake", source_sha256=SHA, now=NOW, **values)
+        assert text not in str(refused.value)
+
+
+def test_ids_beyond_any_integer_are_nobodys(ledger: Ledger, project: Project) -> None:
+    hand_in(ledger, project)
+    assert ledger.photos_of_tasks(7, [2**40]) == {}
+    with pytest.raises(LedgerError):
+        ledger.photos_of_tasks(7, [2**80])
+
+
 def test_it_outlives_its_process(database_url: str) -> None:
     first = Ledger.open(database_url)
     project = first.add_project("Faces", 7, now=NOW)
