@@ -13,7 +13,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -27,12 +27,12 @@ from pydantic_settings import (
 )
 
 from backend.errors import ConfigError
-from backend.jobs import QUEUES, QueueName
 
 PREFIX: Final = "G2FACE_"
 _ENGINES_OWN: Final = frozenset({"G2FACE_MODEL__WEIGHTS_DIR"})  # read by the engine itself
 _SECRETS_DIR: Final = Path("/run/secrets")
 _KEY_BYTES: Final = 32
+_Queue = Literal["interactive", "bulk"]
 
 
 def _address(url: str) -> str:
@@ -116,7 +116,7 @@ class WorkerSettings(_Group):
 
     device: str = "auto"
     threads: int = Field(default=2, ge=1)
-    queues: Annotated[tuple[QueueName, ...], NoDecode, BeforeValidator(_list), Field(min_length=1)] = QUEUES
+    queues: Annotated[tuple[_Queue, ...], NoDecode, BeforeValidator(_list), Field(min_length=1)] = get_args(_Queue)
     lease_s: int = Field(default=300, ge=10)
     max_attempts: int = Field(default=5, ge=1)
     metrics_port: Port | None = None

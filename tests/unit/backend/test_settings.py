@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from backend.errors import ConfigError
-from backend.settings import Settings
+from backend.jobs import QUEUES
+from backend.settings import Settings, _known
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import os
-
     for name in list(os.environ):
         if name.startswith("G2FACE_"):
             monkeypatch.delenv(name)
@@ -32,7 +32,7 @@ def test_defaults_need_nothing_but_the_data_folder(tmp_path: Path) -> None:
     assert settings.allowed_origins() == ("http://localhost:8080",)
     assert settings.master_private_key() == data / "admin" / "master.key"
     assert settings.inbox_private_key() == data / "worker" / "inbox.key"
-    assert settings.worker.queues == ("interactive", "bulk")
+    assert settings.worker.queues == QUEUES
     assert settings.logs.json_lines is True
 
 
@@ -151,8 +151,6 @@ def test_a_data_folder_that_cannot_be_is_a_config_error(monkeypatch: pytest.Monk
 
 
 def test_every_setting_is_in_the_example_file() -> None:
-    from backend.settings import _known
-
     example = (Path(__file__).parents[3] / ".env.example").read_text()
     missing = [name for name in _known() if f"{name}=" not in example]
     assert not missing
