@@ -3,6 +3,7 @@ away or lose its answers. What the real one does is tested against the real one.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
@@ -32,6 +33,7 @@ class Double:
     lose_answers: int = 0
     refuse: set[str] = field(default_factory=set)
     port: int = 0
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _server: ThreadingHTTPServer | None = None
 
     @property
@@ -43,7 +45,7 @@ class Double:
         return self.projects.setdefault(project_id, fresh)
 
     def add_task(self, project_id: int, data: Json) -> int:
-        task_id = len(self.tasks) + 1
+        task_id = next(self._ids)
         self.tasks[task_id] = {"id": task_id, "project": project_id, "data": data, "meta": {}, "total_predictions": 0}
         return task_id
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -17,6 +18,7 @@ from backend.custody.inbox_opening import create_inbox_key
 from backend.errors import BackendError
 from backend.jobs import Jobs
 from backend.ledger.ledger import Ledger
+from backend.metrics import Metrics
 from backend.redis_server import EmbeddedRedis
 from backend.settings import Settings
 from backend.storage import BlobStore
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.load()
-        logs.configure(settings.logs.level, json=settings.logs.json_lines)
+        logs.configure(settings.logs.level, json_lines=settings.logs.json_lines)
         if options.command == "init":
             create_inbox_key(settings.inbox_private_key(), settings.inbox_public_key())
         elif options.command == "reconcile":
@@ -72,22 +74,23 @@ def work(runtime: Runtime, settings: Settings, *, redis_url: str, burst: bool, r
     """Listen to the queues in this thread, and reconcile every `reconcile_s` in another one (0: never)."""
     jobs.bind(runtime)
     stopping = threading.Event()
-    rounds = threading.Thread(
-        target=_rounds, args=(_overseer(settings, redis_url), reconcile_s, stopping), name="reconcile", daemon=True
-    )
-    if reconcile_s > 0 and not burst:
-        rounds.start()
-    try:
-        listen(redis_url, settings.worker.queues, burst=burst)
-    finally:
-        stopping.set()
-        if rounds.is_alive():
-            rounds.join(timeout=5.0)
+    overseer = _overseer(settings, redis_url, runtime.metrics)
+    rounds = threading.Thread(target=_rounds, args=(overseer, reconcile_s, stopping), name="reconcile", daemon=True)
+    port = settings.worker.metrics_port
+    with contextlib.nullcontext() if port is None else runtime.metrics.serve(port):
+        if reconcile_s > 0 and not burst:
+            rounds.start()
+        try:
+            listen(redis_url, settings.worker.queues, burst=burst)
+        finally:
+            stopping.set()
+            if rounds.is_alive():
+                rounds.join(timeout=5.0)
 
 
 def _reconcile(settings: Settings, *, every_s: float | None) -> None:
     with _redis(settings) as redis_url:
-        overseer = _overseer(settings, redis_url)
+        overseer = _overseer(settings, redis_url, Metrics())
         if every_s is None:
             _report(overseer)
         else:
@@ -98,7 +101,7 @@ def _rounds(overseer: Overseer, every_s: float, stopping: threading.Event) -> No
     while not stopping.wait(every_s):
         try:
             _report(overseer)
-        except Exception as error:  # noqa: BLE001  # the thread's edge: one bad round must not be the last one
+        except Exception as error:  # the thread's edge: one bad round must not be the last one
             _log.error("reconciling failed", extra={"event": "reconcile", "reason": type(error).__name__})
 
 
@@ -109,13 +112,14 @@ def _report(overseer: Overseer) -> None:
         _log.info("reconciled", extra={"event": "reconciled", "reason": counts})
 
 
-def _overseer(settings: Settings, redis_url: str) -> Overseer:
+def _overseer(settings: Settings, redis_url: str, metrics: Metrics) -> Overseer:
     return Overseer(
         ledger=Ledger.open(settings.database()),
         jobs=Jobs(redis_url),
         blobs=BlobStore(settings.storage()),
         labelstudio=connect_labelstudio(settings),
         own_host=urlsplit(settings.plugin.public_url).netloc,
+        metrics=metrics,
     )
 
 

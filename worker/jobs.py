@@ -43,7 +43,7 @@ def publish(payload: str) -> None:
         publishing.publish(runtime, wanted)
     except BackendError as error:  # what is ready stays ready, and reconciling asks again
         _log.warning("not published", extra={"event": "not_published", "reason": str(error)})
-    except Exception as error:  # noqa: BLE001  # the process's edge
+    except Exception as error:  # the process's edge
         _log.error("not published", extra={"event": "not_published", "reason": _unexpected(error)})
 
 
@@ -54,7 +54,7 @@ def _anonymize(runtime: Runtime, photo: Photo) -> None:
         _log.info("photo taken over by another worker", extra={"event": "claim_lost", "photo_id": photo.photo_id})
     except (BackendError, ModelError) as error:
         _settle(runtime, photo, str(error), retryable=error.retryable)
-    except Exception as error:  # noqa: BLE001  # the process's edge
+    except Exception as error:  # the process's edge
         _settle(runtime, photo, _unexpected(error), retryable=True)
 
 
@@ -66,6 +66,10 @@ def _settle(runtime: Runtime, photo: Photo, reason: str, *, retryable: bool) -> 
         extra={"event": "postponed" if again else "failed", "photo_id": photo.photo_id, "reason": reason},
     )
     settle = runtime.ledger.postpone if again else runtime.ledger.fail
+    if again:
+        runtime.metrics.retry()
+    else:
+        runtime.metrics.photo("failed")
     try:
         settle(photo.photo_id, reason=reason, now=runtime.now(), attempt=photo.attempts)
     except LedgerError:  # taken over, or the ledger is away: then the claim lapses, which is as good

@@ -35,7 +35,7 @@ class Listener(SimpleWorker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stopping.set()
-        super().request_stop(signum, frame)
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
 
 def listen(redis_url: str, queues: Sequence[str], *, burst: bool) -> None:

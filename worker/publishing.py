@@ -35,7 +35,8 @@ def publish(runtime: Runtime, task: PublishTask) -> None:
             return
         try:
             runtime.checkpoint("publishing")
-            _hand_over(runtime, project, runtime.ledger.ready_photos(project.project_id, runtime.limits.batch))
+            with runtime.metrics.stage("publish"):
+                _hand_over(runtime, project, runtime.ledger.ready_photos(project.project_id, runtime.limits.batch))
         finally:
             runtime.ledger.end_publishing(project.project_id)
 
@@ -56,6 +57,7 @@ def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo]) -> N
     runtime.checkpoint("shown")
     names = runtime.ledger.published(task_ids, now=runtime.now())
     runtime.checkpoint("published")
+    runtime.metrics.published(len(task_ids))
     delete_blobs(runtime, names)
 
 

@@ -6,8 +6,9 @@ A flushed Redis, a killed worker, a webhook that never came and a Label Studio t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from backend import logs
@@ -18,6 +19,7 @@ from backend.labelstudio import labels
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.ledger import Ledger
 from backend.ledger.records import Photo, PhotoState, Project
+from backend.metrics import Metrics
 from backend.storage import BlobStore
 
 _FIRST_RETRY = timedelta(seconds=30)
@@ -37,6 +39,7 @@ class Overseer:
     blobs: BlobStore
     labelstudio: LabelStudio
     own_host: str
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,13 @@ class Reconciled:
 
 def reconcile(overseer: Overseer, *, now: datetime) -> Reconciled:
     """One round. A part that fails is logged and leaves the others to their work."""
-    queued = _attempt("queue", lambda: requeue(overseer.ledger, overseer.jobs, now=now))
-    photos, publications = queued or (0, 0)
-    return Reconciled(
-        photos=photos,
-        publications=publications,
-        adopted=sum(
-            _attempt("adopt", lambda project=project: _poll(overseer, project, now=now)) or 0  # type: ignore[misc]
-            for project in _attempt("projects", overseer.ledger.projects) or ()
-            if project.on and project.adopts
-        ),
-        deleted=_attempt("delete", lambda: delete_discarded(overseer.ledger, overseer.blobs)) or 0,
-    )
+    photos, publications = _attempt("queue", partial(requeue, overseer.ledger, overseer.jobs, now=now)) or (0, 0)
+    projects = _attempt("projects", overseer.ledger.projects) or []
+    adopting = [project for project in projects if project.on and project.adopts]
+    adopted = sum(_attempt("adopt", partial(_poll, overseer, project, now=now)) or 0 for project in adopting)
+    deleted = _attempt("delete", partial(delete_discarded, overseer.ledger, overseer.blobs)) or 0
+    _attempt("depth", lambda: overseer.metrics.queue_depth(dict[str, int](overseer.jobs.depth())))
+    return Reconciled(photos=photos, publications=publications, adopted=adopted, deleted=deleted)
 
 
 def requeue(ledger: Ledger, jobs: Jobs, *, now: datetime) -> tuple[int, int]:
@@ -80,7 +78,7 @@ def is_due(photo: Photo, *, now: datetime) -> bool:
     """Whether a waiting photo has waited long enough after its last attempt; a lapsed claim always has."""
     if photo.state is not PhotoState.WAITING or photo.attempts == 0:
         return True
-    pause = min(_FIRST_RETRY * _BACK_OFF ** min(photo.attempts - 1, 10), _LONGEST_RETRY)
+    pause: timedelta = min(_FIRST_RETRY * int(_BACK_OFF ** min(photo.attempts - 1, 10)), _LONGEST_RETRY)
     return now - photo.updated_at >= pause
 
 

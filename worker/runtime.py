@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from backend.errors import ConfigError
 from backend.jobs import Jobs
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.ledger import Ledger
+from backend.metrics import Metrics
 from backend.plugin.links import Links
 from backend.settings import Settings
 from backend.storage import BlobStore
@@ -60,7 +61,8 @@ class Runtime:
     links: Links
     jobs: Jobs
     limits: Limits = Limits()
-    checkpoint: Callable[[str], None] = lambda name: None  # noqa: E731
+    metrics: Metrics = field(default_factory=Metrics)
+    checkpoint: Callable[[str], None] = lambda _: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     new_image_key: Callable[[], str] = lambda: secrets.token_urlsafe(32)
 

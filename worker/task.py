@@ -16,11 +16,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from backend.custody.records import NewEvent, SealedRecord, SubjectKey, SubjectRef
+from backend.custody.records import Detail, NewEvent, SealedRecord, SubjectKey, SubjectRef
 from backend.custody.seal import seal_record
 from backend.errors import LedgerError, QueueError
 from backend.jobs import AnonymizeTask, PublishTask
-from backend.ledger.records import FaceNote, OutputFormat, Photo, Policy
+from backend.ledger.records import OutputFormat, Photo, Policy
 from g2face_model import images, recovery
 from g2face_model.errors import RecoveryError, VerificationError
 from g2face_model.images import LOSSLESS_FORMATS
@@ -77,25 +77,37 @@ def announce(runtime: Runtime, project_id: str) -> None:
 
 def _anonymize(runtime: Runtime, photo: Photo) -> None:
     policy = runtime.ledger.policy(photo.project_id, photo.policy_revision)
-    data = _fetch(runtime, photo)
-    runtime.checkpoint("fetched")
-    original = images.decode(data)
-    runtime.checkpoint("decoded")
+    stage, checkpoint = runtime.metrics.stage, runtime.checkpoint
+    with stage("fetch"):
+        data = _fetch(runtime, photo)
+    checkpoint("fetched")
+    with stage("decode"):
+        original = images.decode(data)
+    checkpoint("decoded")
     keys = _Subjects(runtime, photo)
-    result = runtime.anonymizer.anonymize(original, _seeds(runtime, photo, policy, keys))
-    runtime.checkpoint("anonymized")
+    with stage("anonymize"):
+        result = runtime.anonymizer.anonymize(original, _seeds(runtime, photo, policy, keys))
+    checkpoint("anonymized")
+    _count(runtime, result)
     verify(original, result, strict=policy.strictness == "strict")
-    published = _encode(result.image, policy.output_format)
-    runtime.checkpoint("encoded")
-    payloads = prove(original, published.pixels, result.faces, lossless=published.format in LOSSLESS_FORMATS)
-    runtime.checkpoint("proved")
-    if policy.recovery == "none":
-        payloads = ()
-    records = _seal(keys, payloads, photo, policy, published, result.model_version, now=runtime.now())
-    runtime.checkpoint("sealed")
-    _lock(runtime, photo, records, published, result)
-    runtime.checkpoint("locked")
-    _store(runtime, photo, published, result, source_sha256=hashlib.sha256(data).hexdigest())
+    with stage("encode"):
+        published = _encode(result.image, policy.output_format)
+    checkpoint("encoded")
+    with stage("prove"):
+        payloads = prove(original, published.pixels, result.faces, lossless=published.format in LOSSLESS_FORMATS)
+    checkpoint("proved")
+    with stage("seal"):
+        kept = payloads if policy.recovery == "exact" else ()
+        records = _seal(keys, kept, photo, policy, published, result.model_version, now=runtime.now())
+    checkpoint("sealed")
+    with stage("lock"):
+        _lock(runtime, photo, records, published, result)
+    checkpoint("locked")
+    with stage("store"):
+        image_sha256 = runtime.blobs.put(published.data)
+    checkpoint("stored")
+    source_sha256 = hashlib.sha256(data).hexdigest()
+    _ready(runtime, photo, published, result, image_sha256=image_sha256, source_sha256=source_sha256)
 
 
 def _fetch(runtime: Runtime, photo: Photo) -> bytes:
@@ -144,6 +156,12 @@ def _extend(runtime: Runtime, photo: Photo) -> None:
     """A crowd takes longer than a claim holds, so every face renews it."""
     lease_s = runtime.limits.lease_s
     runtime.ledger.extend(photo.photo_id, now=runtime.now(), lease_s=lease_s, attempt=photo.attempts)
+
+
+def _count(runtime: Runtime, result: AnonymizedImage) -> None:
+    for face in result.faces:
+        for reason in face.verdict.reasons:
+            runtime.metrics.gate_failure(reason)
 
 
 def verify(original: Image, result: AnonymizedImage, *, strict: bool) -> None:
@@ -213,7 +231,7 @@ def _lock(
     runtime: Runtime, photo: Photo, records: list[SealedRecord], published: _Published, result: AnonymizedImage
 ) -> None:
     """Records and the event that tells of them, in one transaction; a second time nothing is added."""
-    detail = {
+    detail: Detail = {
         "project_id": photo.project_id,
         "policy_revision": photo.policy_revision,
         "faces": len(result.faces),
@@ -226,12 +244,15 @@ def _lock(
     runtime.vault.store(records, [event], now=runtime.now())
 
 
-def _store(
-    runtime: Runtime, photo: Photo, published: _Published, result: AnonymizedImage, *, source_sha256: str
+def _ready(
+    runtime: Runtime,
+    photo: Photo,
+    published: _Published,
+    result: AnonymizedImage,
+    *,
+    image_sha256: str,
+    source_sha256: str,
 ) -> None:
-    image_sha256 = runtime.blobs.put(published.data)
-    runtime.checkpoint("stored")
-    faces: tuple[FaceNote, ...] = tuple(note(face) for face in result.faces)
     height_px, width_px = published.pixels.shape[:2]
     runtime.ledger.ready(
         photo.photo_id,
@@ -240,9 +261,10 @@ def _store(
         image_format=published.format,
         width_px=width_px,
         height_px=height_px,
-        faces=faces,
+        faces=[note(face) for face in result.faces],
         model_version=result.model_version,
         now=runtime.now(),
         source_sha256=source_sha256,
         attempt=photo.attempts,
     )
+    runtime.metrics.photo("ready")

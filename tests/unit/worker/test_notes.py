@@ -30,10 +30,12 @@ def face(expression: np.ndarray | None = None) -> Face:
 def test_a_note_keeps_what_predictions_need_as_plain_numbers() -> None:
     kept = note(face(np.eye(7, dtype=np.float32)[3]))  # type: ignore[arg-type]
     assert (kept.index, kept.box, kept.outcome) == (3, (1.0, 2.0, 3.0, 4.0), "anonymized")
-    assert kept.landmarks[0] == (0.0, 1.0) and kept.landmarks[67] == (134.0, 135.0)
+    assert kept.landmarks[0] == (0.0, 1.0)
+    assert kept.landmarks[67] == (134.0, 135.0)
     assert kept.similarities == {"a": 0.25, "b": 0.5}
     assert (kept.expression, kept.expression_score) == (EXPRESSIONS[3], 1.0)
-    assert type(kept.landmarks[0][0]) is float and type(kept.expression_score) is float
+    assert type(kept.landmarks[0][0]) is float
+    assert type(kept.expression_score) is float
 
 
 def test_a_face_without_a_measured_expression_suggests_none() -> None:

@@ -57,7 +57,8 @@ def test_a_photo_becomes_ready_and_the_admin_gets_it_back_bit_for_bit(workshop: 
     photo = run(workshop.runtime(), workshop.hand_in(workshop.project()))
     assert (photo.state, photo.model_version, photo.image_format) == (PhotoState.READY, MODEL_VERSION, "png")
     assert (photo.width_px, photo.height_px) == (64, 40)
-    assert photo.image_key is not None and len(photo.image_key) >= 32
+    assert photo.image_key is not None
+    assert len(photo.image_key) >= 32
     assert [note.index for note in photo.faces] == [0, 1]
     assert not np.array_equal(workshop.published(photo), painting())
     np.testing.assert_array_equal(workshop.restored(photo), painting())
@@ -202,7 +203,8 @@ def test_a_sealed_original_that_is_gone_or_another_ones_is_refused(workshop: Wor
     project = workshop.project()
     first = workshop.hand_in(project)
     second = workshop.hand_in(project, images.encode(painting(1), "png"))
-    assert first.source_blob is not None and second.source_blob is not None
+    assert first.source_blob is not None
+    assert second.source_blob is not None
     workshop.blobs.put(workshop.blobs.get(second.source_blob), name=first.source_blob)
     with pytest.raises(SealBrokenError):
         run(workshop.runtime(), first)
