@@ -114,7 +114,7 @@ class Jobs:
             withdrawn = [self._withdraw(job_id) for job_id in (task.job_id, f"{task.job_id}-again")]
         return any(withdrawn)
 
-    def depth(self) -> dict[QueueName, int]:
+    def depth(self) -> dict[str, int]:
         """How many tasks wait, per queue."""
         with _translated():
             return {name: self._queue(name).count for name in QUEUES}
