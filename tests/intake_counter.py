@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import argon2
+import waitress
 from flask import Flask
 from flask.testing import FlaskClient
 
 from backend.accounts import Account, Accounts
 from backend.custody.inbox_opening import InboxKey, create_inbox_key
+from backend.intake import wsgi
 from backend.intake.app import create_app
 from backend.intake.desk import Desk, key_reader
 from backend.jobs import Jobs
@@ -23,6 +28,7 @@ from backend.storage import BlobStore
 NOBODY = "redis://127.0.0.1:1/0"
 """Where no Redis listens."""
 PASSWORD = "four unrelated plain words"
+MAX_UPLOAD_BYTES = 32 * 2**20
 IMAGE_HOST = "images.example.org"
 MANAGER = "pm@example.org"
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -106,9 +112,26 @@ def open_counter(
         image_host=image_host,
     )
     clock = clock or Clock()
-    accounts = Accounts(ledger.engine)
+    # What makes guessing dear makes testing slow; the real costs are tested with the accounts.
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    accounts = Accounts(ledger.engine, hasher=cheap)
     return Counter(desk, accounts, clock, folder, _app(desk, accounts, clock))
 
 
+@contextmanager
+def served(counter: Counter) -> Iterator[str]:
+    """The intake as it is served, on a free port; its address."""
+    options = wsgi.server_options(max_upload_bytes=MAX_UPLOAD_BYTES)
+    server = waitress.create_server(counter.app, listen="127.0.0.1:0", **options)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.trigger.pull_trigger(server.close)  # within the loop, so that it notices at once
+        thread.join(timeout=10)
+        server.task_dispatcher.shutdown()
+
+
 def _app(desk: Desk, accounts: Accounts, clock: Callable[[], datetime]) -> Flask:
-    return create_app(desk, accounts, session_key=b"k" * 32, max_upload_bytes=32 * 2**20, clock=clock)
+    return create_app(desk, accounts, session_key=b"k" * 32, max_upload_bytes=MAX_UPLOAD_BYTES, clock=clock)

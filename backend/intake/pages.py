@@ -75,7 +75,7 @@ def _add_account_pages(pages: Blueprint, door: Door, limiter: Limiter) -> None:
         try:
             account = door.sign_in(email, request.form.get("password", ""))
         except ForbiddenError as error:
-            flash(words.sentence(error), "bad")
+            flash(words.sentence(str(error)), "bad")
             return render_template("sign_in.html", email=email), 403
         return redirect(url_for("pages.password" if account.must_change else "pages.projects"))
 
@@ -91,7 +91,7 @@ def _add_account_pages(pages: Blueprint, door: Door, limiter: Limiter) -> None:
         try:
             door.change_password(_me(), current=request.form.get("current", ""), new=_twice(request.form))
         except ForbiddenError as error:
-            flash(words.sentence(error), "bad")
+            flash(words.sentence(str(error)), "bad")
             return render_template("password.html"), 403
         flash("Your password is changed.", "good")
         return redirect(url_for("pages.projects"))
@@ -125,7 +125,7 @@ def _add_project_pages(pages: Blueprint, desk: Desk, clock: Callable[[], datetim
             try:
                 return _to_project(_connected(desk, clock()))
             except (ConfigError, IntakeError, LabelStudioError) as error:
-                trouble = words.sentence(error)
+                trouble = words.sentence(str(error))
         return _connect_page(desk, trouble)
 
     @pages.post("/projects/<project_id>/switch")
@@ -212,7 +212,7 @@ def _add_label_studio_pages(pages: Blueprint, desk: Desk) -> None:
         try:
             return _label_studio_page(desk, project_id, leaks=desk.leak_check(project_id))
         except (ConfigError, LabelStudioError) as error:
-            return _label_studio_page(desk, project_id, trouble=words.sentence(error))
+            return _label_studio_page(desk, project_id, trouble=words.sentence(str(error)))
 
 
 def _label_studio_page(desk: Desk, project_id: str, *, leaks: Leaks | None = None, trouble: str | None = None) -> str:
@@ -236,7 +236,7 @@ def _connect_page(desk: Desk, trouble: str | None) -> Answer:
     try:
         choices = desk.candidates()
     except (ConfigError, LabelStudioError) as error:
-        choices, trouble = [], trouble or words.sentence(error)
+        choices, trouble = [], trouble or words.sentence(str(error))
     form = request.form
     fields = {name: form[name] for name in policies.CHOICES if name in form}
     wishes = policies.Wishes(**fields, suggest_expressions="suggest_expressions" in form)  # type: ignore[arg-type]

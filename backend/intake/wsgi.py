@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 import waitress
 from flask import Flask
@@ -58,16 +59,22 @@ def serve(settings: Settings) -> None:
             # To the terminal, not to the log: it is shown once and has to be changed at the first sign-in.
             sys.stdout.write(f"First account: {email}\nOne-time password: {password}\n")
             sys.stdout.flush()
-        most = settings.intake.max_upload_bytes
         waitress.serve(
             build_app(settings, desk, accounts),
             host=settings.intake.host,
             port=settings.intake.port,
-            threads=THREADS,
-            ident=None,
-            max_request_body_size=most,
-            inbuf_overflow=most + 1,  # an original never overflows into a temporary file
+            **server_options(max_upload_bytes=settings.intake.max_upload_bytes),
         )
+
+
+def server_options(*, max_upload_bytes: int) -> dict[str, Any]:
+    """How waitress serves the intake: no original that arrives ever overflows into a temporary file."""
+    return {
+        "threads": THREADS,
+        "ident": None,
+        "max_request_body_size": max_upload_bytes,
+        "inbuf_overflow": max_upload_bytes + 1,
+    }
 
 
 def _label_studio(settings: Settings) -> LabelStudio | None:

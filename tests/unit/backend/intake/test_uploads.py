@@ -18,7 +18,7 @@ from backend.intake import uploads
 from backend.intake.parcels import HandedIn, Limits
 from backend.ledger.records import PhotoState
 
-SECRET_NAME = "Ludmilla-Borowski-passport.jpg"
+TELLING_NAME = "Ludmilla-Borowski-passport.jpg"
 
 
 def photo(number: int = 0) -> bytes:
@@ -63,7 +63,7 @@ def test_neither_the_original_nor_its_name_is_anywhere_afterwards(
     counter.project()
     data = photo()
 
-    hand_in(counter, {SECRET_NAME: data, f"x/{SECRET_NAME}.txt": b"no picture"})
+    hand_in(counter, {TELLING_NAME: data, f"x/{TELLING_NAME}.txt": b"no picture"})
 
     on_disk = counter.all_bytes()
     assert data[:40] not in on_disk
