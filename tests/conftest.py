@@ -8,6 +8,7 @@ from pathlib import Path
 
 import postgres_server
 import pytest
+from label_studio_server import label_studio as label_studio
 from redis import Redis
 
 from backend.redis_server import EmbeddedRedis
