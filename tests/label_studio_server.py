@@ -27,13 +27,15 @@ _START_TIMEOUT_S = 240
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioServer:
-    """What a test needs to talk to it. `data_dir` is Label Studio's own folder, `log` what it printed."""
+    """What a test needs to talk to it. `data_dir` is Label Studio's own folder, `files` one whose
+    subfolders it may serve, `log` what it printed."""
 
     url: str
     token: str
     user: str
     password: str
     data_dir: Path
+    files: Path
     log: Path
 
     def api(self, method: str, path: str, *, token: str | None = None, **options: object) -> requests.Response:
@@ -65,12 +67,14 @@ def running(folder: Path, environment: Mapping[str, str] | None = None) -> Itera
     """Start Label Studio with its data in `folder`, wait until it answers, stop it at the end."""
     port = _free_port()
     data_dir, log = folder / "data", folder / "label-studio.log"
-    data_dir.mkdir(parents=True, exist_ok=True)
+    files = folder / "files"
+    for made in (data_dir, files):
+        made.mkdir(parents=True, exist_ok=True)
     url = f"http://localhost:{port}"
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*_command(port), "--username", USER, "--password", PASSWORD, "--user-token", TOKEN],
-            env=_environment(data_dir, url) | dict(environment or {}),
+            env=_environment(data_dir, files, url) | dict(environment or {}),
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -78,7 +82,7 @@ def running(folder: Path, environment: Mapping[str, str] | None = None) -> Itera
         )
     try:
         _await(url, process, log)
-        yield LabelStudioServer(url, TOKEN, USER, PASSWORD, data_dir, log)
+        yield LabelStudioServer(url, TOKEN, USER, PASSWORD, data_dir, files, log)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -118,7 +122,7 @@ def _command(port: int) -> list[str]:
     return [str(VENV / "bin" / "label-studio"), "start", "--no-browser", *address, "--enable-legacy-api-token"]
 
 
-def _environment(data_dir: Path, url: str) -> dict[str, str]:
+def _environment(data_dir: Path, files: Path, url: str) -> dict[str, str]:
     """Nothing of ours leaks in, nothing is reported to anyone, and the loopback may be talked to."""
     return {
         "PATH": f"{VENV / 'bin'}:{os.environ.get('PATH', '')}",
@@ -126,6 +130,8 @@ def _environment(data_dir: Path, url: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
         "LABEL_STUDIO_HOST": url,
+        "LOCAL_FILES_SERVING_ENABLED": "true",
+        "LOCAL_FILES_DOCUMENT_ROOT": str(files),
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
