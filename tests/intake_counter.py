@@ -13,6 +13,7 @@ import argon2
 import waitress
 from flask import Flask
 from flask.testing import FlaskClient
+from waitress import wasyncore
 
 from backend.accounts import Account, Accounts
 from backend.custody.inbox_opening import InboxKey, create_inbox_key
@@ -128,9 +129,9 @@ def served(counter: Counter) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.trigger.pull_trigger(server.close)  # within the loop, so that it notices at once
-        thread.join(timeout=10)
         server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))  # in the loop, so that it ends at once
+        thread.join(timeout=10)
 
 
 def _app(desk: Desk, accounts: Accounts, clock: Callable[[], datetime]) -> Flask:

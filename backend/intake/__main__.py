@@ -38,7 +38,7 @@ class Counter:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: done, 1: not all of it, 2: it could not be done, or bad usage."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         settings = Settings.load()
         logs.configure(settings.logs.level, json_lines=settings.logs.json_lines)
@@ -184,9 +184,10 @@ def account(counter: Counter, options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m backend.intake", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m backend.intake", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
 
     def command(run: Callable[[Counter, Any], int], *, project: bool = True) -> argparse.ArgumentParser:
         added = commands.add_parser(run.__name__, help=(run.__doc__ or "").split(";")[0], description=run.__doc__)
@@ -221,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     managing = command(account, project=False)
     managing.add_argument("action", choices=("list", "add", "reset", "on", "off"))
     managing.add_argument("email", nargs="?")
-    return parser
+    return top
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:

@@ -186,7 +186,7 @@ if (form) {
   const drop = document.getElementById("drop");
   let running = Promise.resolve();
   const queue = (entries) => {
-    running = running.then(() => handIn(entries));
+    running = running.then(() => handIn(entries)).catch((error) => show("handing-title", error.message));
   };
   for (const button of form.querySelectorAll("[data-opens]")) {
     button.addEventListener("click", () => document.getElementById(button.dataset.opens).click());
@@ -209,7 +209,7 @@ if (form) {
     if (!hasFiles(event)) return;
     event.preventDefault();
     over((depth = 0) > 0);
-    queue(await dropped(event.dataTransfer));
+    queue(await dropped(event.dataTransfer).catch(() => []));
   });
 }
 
