@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ def build_app(settings: Settings, desk: Desk, accounts: Accounts) -> Flask:
 
 def serve(settings: Settings) -> None:
     """Serve until the process is told to stop. The first account is made, and its password shown, on the way."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a container's first process would ignore it otherwise
     with ExitStack() as stack:
         desk, accounts = open_desk(settings, stack)
         first = accounts.ensure_first([Role.MANAGER], now=datetime.now(UTC))

@@ -68,7 +68,7 @@ function show(id, text) {
 function outcome(name, word, tone, why) {
   const badge = Object.assign(document.createElement("span"), { className: `badge ${tone}`, textContent: word });
   const file = Object.assign(document.createElement("span"), { className: "name", textContent: name });
-  const reason = Object.assign(document.createElement("span"), { className: "why", textContent: why });
+  const reason = Object.assign(document.createElement("span"), { className: "why", textContent: why.charAt(0).toUpperCase() + why.slice(1) });
   const line = document.createElement("li");
   line.append(badge, file, reason);
   const list = document.getElementById("outcomes");

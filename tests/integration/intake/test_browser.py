@@ -167,7 +167,7 @@ def test_a_project_manager_s_first_day(visit: Visit, tmp_path: Path) -> None:
     expect(page.locator("#handing-title")).to_have_text("48 accepted, 1 not. They are on their way.")
     expect(page.locator("#outcomes li")).to_have_count(1)
     expect(page.locator("#outcomes")).to_contain_text("ward/notes.jpg")
-    expect(page.locator("#outcomes")).to_contain_text("not a picture of a kind we read")
+    expect(page.locator("#outcomes")).to_contain_text("Not a picture of a kind we read")
     expect(page.locator("#progress")).to_contain_text("of 48 photos published")
     photos = counter.desk.ledger.photos(project.project_id)
     assert {one.subject_id for one in photos} == {f"P-{number:03}" for number in range(7)}

@@ -80,7 +80,7 @@ def test_handing_in_works_without_a_script(counter: Counter, client: FlaskClient
 
     assert "1 of 2 photos accepted" in page
     assert "a&lt;b&gt;.webp" in page
-    assert "not a picture" in page
+    assert "Not a picture" in page
     assert "webp" not in client.get(f"/projects/{project.project_id}").text.replace(".webp,", "")
 
 
