@@ -34,7 +34,7 @@ class Orders:
     """What a worker is to do. die_at, pause_at: the step where it kills itself, or waits until the file "go" is there.
 
     storage: where blobs are, if not in the workshop's folder. largest_file: bytes; writing more fails as on a full
-    disk. stay: wait for more when the queues are empty.
+    disk. stay: wait for more when the queues are empty. lease_s: how long its claims hold.
     """
 
     folder: Path
@@ -45,6 +45,7 @@ class Orders:
     storage: str | None = None
     largest_file: int | None = None
     stay: bool = False
+    lease_s: float = LEASE_S
 
 
 @contextmanager
@@ -78,7 +79,7 @@ def main(orders: Orders) -> None:
     runtime = workshop.runtime(
         StandIn(),
         labelstudio=LabelStudio(orders.labelstudio_url, TOKEN),
-        limits=Limits(lease_s=LEASE_S, publish_lease_s=LEASE_S),
+        limits=Limits(lease_s=orders.lease_s, publish_lease_s=orders.lease_s),
         checkpoint=_checkpoint(orders),
     )
     jobs.bind(runtime)

@@ -55,7 +55,7 @@ class OwnRedis:
     def dump(self) -> str:
         """Every key with what it holds, as text."""
         with redis.Redis.from_url(self.url) as client:
-            return "\n".join(f"{key!r} {client.dump(key)!r} {_content(client, key)!r}" for key in client.keys())
+            return "\n".join(f"{key!r} {client.dump(key)!r} {_content(client, key)!r}" for key in client.scan_iter())
 
     def _do(self, command: str) -> None:
         with redis.Redis.from_url(self.url) as client:

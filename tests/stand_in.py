@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
 from g2face_model.types import AnonymizedFace, AnonymizedImage, Box, Image, Landmarks, Verdict
 
 MODEL_VERSION = "stand-in-1"
@@ -12,10 +13,18 @@ MODEL_VERSION = "stand-in-1"
 
 class StandIn:
     """Finds `faces` round faces side by side, the largest first. `covered` are the indices of those that fail its
-    gate; `untouched` those that it forgets to paint."""
+    gate; `untouched` those that it forgets to paint; no face is wider or higher than `largest_px`."""
 
-    def __init__(self, faces: int = 2, *, covered: tuple[int, ...] = (), untouched: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        faces: int = 2,
+        *,
+        covered: tuple[int, ...] = (),
+        untouched: tuple[int, ...] = (),
+        largest_px: int = 10_000,
+    ) -> None:
         self._faces, self._covered, self._untouched = faces, covered, untouched
+        self._largest_px = largest_px
         self.calls = 0
 
     def anonymize(self, image: Image, seeds: Callable[[int], bytes]) -> AnonymizedImage:
@@ -34,7 +43,8 @@ class StandIn:
     def _face(self, image: Image, index: int) -> AnonymizedFace:
         height_px, width_px = image.shape[:2]
         slot = width_px // self._faces
-        width, height = max(slot - 2 - index, 1), max(height_px - 2 - 2 * index, 1)
+        width = min(max(slot - 2 - index, 1), self._largest_px)
+        height = min(max(height_px - 2 - 2 * index, 1), self._largest_px)
         left, top = slot * index + 1, 1 + index
         rows, columns = np.mgrid[:height, :width]
         mask = ((rows + 0.5) / height - 0.5) ** 2 + ((columns + 0.5) / width - 0.5) ** 2 <= 0.25

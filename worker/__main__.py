@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,9 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(settings: Settings, *, burst: bool, reconcile_s: float) -> None:
-    anonymizer = _anonymizer(settings)
     with _redis(settings) as redis_url:
-        runtime = assemble(settings, anonymizer, redis_url=redis_url)
+        runtime = assemble(settings, partial(_load, settings), redis_url=redis_url)
         work(runtime, settings, redis_url=redis_url, burst=burst, reconcile_s=reconcile_s)
 
 
@@ -134,7 +134,7 @@ def _redis(settings: Settings) -> Iterator[str]:
         yield server.url
 
 
-def _anonymizer(settings: Settings) -> Anonymizer:
+def _load(settings: Settings) -> Anonymizer:
     # Imported here: the other commands have no use for torch, which takes seconds to load.
     from g2face_model.build import build_anonymizer
     from g2face_model.config import ModelConfig

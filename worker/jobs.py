@@ -6,6 +6,8 @@ of a photo is written in the ledger, and `reconcile` queues it again when its ti
 
 from __future__ import annotations
 
+import time
+
 from backend import logs
 from backend.errors import BackendError, ClaimLostError, LedgerError
 from backend.jobs import AnonymizeTask, MalformedTaskError, PublishTask
@@ -40,7 +42,9 @@ def publish(payload: str) -> None:
     runtime = _bound[0]
     try:
         wanted = PublishTask.from_json(payload)
-        publishing.publish(runtime, wanted)
+        if arrived := publishing.publish(runtime, wanted):
+            known: dict[str, object] = {"event": "published", "project_id": wanted.project_id, "count": arrived}
+            _log.info("photos published", extra=known)
     except BackendError as error:  # what is ready stays ready, and reconciling asks again
         _log.warning("not published", extra={"event": "not_published", "reason": str(error)})
     except Exception as error:  # the process's edge
@@ -49,7 +53,11 @@ def publish(payload: str) -> None:
 
 def _anonymize(runtime: Runtime, photo: Photo) -> None:
     try:
+        started = time.perf_counter()
         task.anonymize(runtime, photo)
+        seconds = round(time.perf_counter() - started, 3)
+        known: dict[str, object] = {"event": "anonymized", "photo_id": photo.photo_id, "seconds": seconds}
+        _log.info("photo anonymized", extra=known)
     except ClaimLostError:
         _log.info("photo taken over by another worker", extra={"event": "claim_lost", "photo_id": photo.photo_id})
     except (BackendError, ModelError) as error:

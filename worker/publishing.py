@@ -22,32 +22,34 @@ _TASK_GONE = "Label Studio no longer has this photo's task, or does not let its 
 _NO_PREDICTION = "the faces found make no prediction that Label Studio could show"
 
 
-def publish(runtime: Runtime, task: PublishTask) -> None:
-    """Hand over everything that is ready, unless the project is off or another worker is at it.
+def publish(runtime: Runtime, task: PublishTask) -> int:
+    """Hand over everything that is ready, unless the project is off or another worker is at it. Returns how many
+    photos arrived.
 
     Raises LabelStudioError: what is ready stays ready.
     """
-    project = runtime.ledger.project(task.project_id)
+    project, limits, arrived = runtime.ledger.project(task.project_id), runtime.limits, 0
+    project_id = project.project_id
     # Asked again after each turn: who finds the door closed leaves, and relies on us to see what they brought.
-    while project.on and runtime.ledger.ready_photos(project.project_id, 1):
-        lease_s = runtime.limits.publish_lease_s
-        if not runtime.ledger.begin_publishing(project.project_id, now=runtime.now(), lease_s=lease_s):
-            return
+    while project.on and runtime.ledger.ready_photos(project_id, 1):
+        if not runtime.ledger.begin_publishing(project_id, now=runtime.now(), lease_s=limits.publish_lease_s):
+            break
         try:
             runtime.checkpoint("publishing")
             with runtime.metrics.stage("publish"):
-                _hand_over(runtime, project, runtime.ledger.ready_photos(project.project_id, runtime.limits.batch))
+                arrived += _hand_over(runtime, project, runtime.ledger.ready_photos(project_id, limits.batch))
         finally:
-            runtime.ledger.end_publishing(project.project_id)
+            runtime.ledger.end_publishing(project_id)
+    return arrived
 
 
-def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo]) -> None:
+def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo]) -> int:
     described = runtime.labelstudio.project(project.labelstudio_id)
     try:
         fit = labels.fit(described["label_config"])
     except ConfigError as error:
         _refuse(runtime, photos, str(error))
-        return
+        return 0
     handed_in = [photo for photo in photos if photo.origin == "intake"]
     adopted = [photo for photo in photos if photo.origin == "adoption"]
     task_ids = _import(runtime, project, handed_in, fit)
@@ -59,6 +61,7 @@ def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo]) -> N
     runtime.checkpoint("published")
     runtime.metrics.published(len(task_ids))
     delete_blobs(runtime, names)
+    return len(task_ids)
 
 
 def delete_blobs(runtime: Runtime, names: Sequence[str]) -> None:

@@ -67,14 +67,15 @@ class Runtime:
     new_image_key: Callable[[], str] = lambda: secrets.token_urlsafe(32)
 
 
-def assemble(settings: Settings, anonymizer: Anonymizer, *, redis_url: str) -> Runtime:
-    """A worker's tools as the settings say. Databases are made or brought up to date; nothing else is touched yet.
+def assemble(settings: Settings, load: Callable[[], Anonymizer], *, redis_url: str) -> Runtime:
+    """A worker's tools as the settings say. Databases are made or brought up to date. The engine is loaded last, since
+    that takes longest.
 
-    Raises ConfigError, MasterKeyError and CustodyError for what is missing: before any photo, not in the middle of one.
+    Raises ConfigError, MasterKeyError and CustodyError for what is missing, and what `load` raises: before any photo,
+    not in the middle of one.
     """
     worker = settings.worker
     return Runtime(
-        anonymizer=anonymizer,
         ledger=Ledger.open(settings.database()),
         blobs=BlobStore(settings.storage()),
         inbox=InboxKey(settings.inbox_private_key()),
@@ -84,6 +85,7 @@ def assemble(settings: Settings, anonymizer: Anonymizer, *, redis_url: str) -> R
         links=Links(settings.plugin.public_url, settings.link_key(), lifetime_s=settings.plugin.link_lifetime_s),
         jobs=Jobs(redis_url),
         limits=Limits(lease_s=worker.lease_s, max_attempts=worker.max_attempts),
+        anonymizer=load(),
     )
 
 

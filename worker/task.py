@@ -42,6 +42,15 @@ class _Published:
     format: OutputFormat
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The bytes of a recovery payload that were seen to give the original back, and their digest."""
+
+    face_index: int | None
+    plaintext: bytes
+    sha256: str
+
+
 def take(runtime: Runtime, task: AnonymizeTask) -> Photo | None:
     """Claim the photo, or None when there is nothing to do: another worker has it, it is done, cancelled, waits under
     another revision of the policy, or has taken too many workers down with it and is now given up."""
@@ -144,18 +153,30 @@ class _Subjects:
 
 
 def _seeds(runtime: Runtime, photo: Photo, policy: Policy, keys: _Subjects) -> Callable[[int], bytes]:
+    claim = _Claim(runtime, photo)
+
     def seed(index: int) -> bytes:
-        _extend(runtime, photo)
+        claim.renew()
         message = "face" if policy.pseudonym == "consistent" else f"{photo.photo_id}-{index}"
         return hmac.digest(keys.key(index).identity_seed, message.encode(), "sha256")
 
     return seed
 
 
-def _extend(runtime: Runtime, photo: Photo) -> None:
-    """A crowd takes longer than a claim holds, so every face renews it."""
-    lease_s = runtime.limits.lease_s
-    runtime.ledger.extend(photo.photo_id, now=runtime.now(), lease_s=lease_s, attempt=photo.attempts)
+class _Claim:
+    """A crowd takes longer than a claim holds: it is renewed, face by face, once a third of its time has passed."""
+
+    def __init__(self, runtime: Runtime, photo: Photo) -> None:
+        self._runtime, self._photo = runtime, photo
+        self._renewed_at = photo.updated_at  # when it was claimed
+
+    def renew(self) -> None:
+        """Raises ClaimLostError when another worker has the photo by now."""
+        lease_s, now = self._runtime.limits.lease_s, self._runtime.now()
+        if now - self._renewed_at >= timedelta(seconds=lease_s / 3):
+            photo = self._photo
+            self._runtime.ledger.extend(photo.photo_id, now=now, lease_s=lease_s, attempt=photo.attempts)
+            self._renewed_at = now
 
 
 def _count(runtime: Runtime, result: AnonymizedImage) -> None:
@@ -185,19 +206,20 @@ def _encode(image: Image, format: OutputFormat) -> _Published:
 
 def prove(
     original: Image, published: Image, faces: tuple[AnonymizedFace, ...], *, lossless: bool
-) -> tuple[RecoveryPayload, ...]:
+) -> tuple[Proven, ...]:
     """The payloads that give the original back, after having given it back, bit for bit. `published` are the pixels
     that a reader of the anonymized file sees. Raises RecoveryError."""
     payloads = recovery.protect(original, published, faces, lossy=not lossless)
-    read_back = [RecoveryPayload.from_bytes(payload.to_bytes()) for payload in payloads]
+    written = [(payload.face_index, payload.to_bytes()) for payload in payloads]
+    read_back = [RecoveryPayload.from_bytes(plaintext) for _, plaintext in written]
     if not np.array_equal(recovery.restore(published, read_back), original):
         raise RecoveryError("the anonymized image does not lead back to the original")
-    return payloads
+    return tuple(Proven(index, plaintext, hashlib.sha256(plaintext).hexdigest()) for index, plaintext in written)
 
 
 def _seal(
     keys: _Subjects,
-    payloads: tuple[RecoveryPayload, ...],
+    payloads: tuple[Proven, ...],
     photo: Photo,
     policy: Policy,
     published: _Published,
@@ -209,10 +231,9 @@ def _seal(
     expires_at = None if days is None else now + timedelta(days=days)
     records = []
     for payload in payloads:
-        plaintext = payload.to_bytes()
         record = seal_record(
             keys.key(payload.face_index),
-            plaintext,
+            payload.plaintext,
             record_id=uuid.uuid4().hex,
             photo_id=photo.photo_id,
             face_index=payload.face_index,
@@ -221,8 +242,8 @@ def _seal(
             now=now,
             expires_at=expires_at,
         )
-        if record.payload_sha256 != hashlib.sha256(plaintext).hexdigest():
-            raise RecoveryError("a sealed record names another payload")
+        if record.payload_sha256 != payload.sha256:
+            raise RecoveryError("what was sealed is not what was proven")
         records.append(record)
     return records
 

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import label_studio_double
+import numpy as np
+import own_redis
+import pytest
+from label_studio_double import TOKEN, Double
+from own_redis import OwnRedis
+from workshop import Workshop
+
+from backend.labelstudio.labels import EXPRESSIONS, expression_config
+from backend.ledger.records import PhotoState
+from g2face_model import images
+from g2face_model.weights import WeightStore
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    with own_redis.running(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with label_studio_double.running(expression_config()) as running:
+        yield running
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, redis: OwnRedis, double: Double) -> Iterator[Workshop]:
+    made = Workshop(tmp_path / "workshop", redis_url=redis.url, double=double)
+    yield made
+    made.close()
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m worker` as an operator would call it; no variable of ours leaks in."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("G2FACE_") or "MODEL" in name}
+    return subprocess.run(
+        [sys.executable, "-m", "worker", *arguments],
+        cwd=ROOT,
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def settings(workshop: Workshop, **more: str) -> dict[str, str]:
+    return {
+        "G2FACE_DATA_DIR": str(workshop.folder),
+        "G2FACE_REDIS_URL": workshop.redis_url,
+        "G2FACE_LABELSTUDIO__URL": workshop.labelstudio_url,
+        "G2FACE_LABELSTUDIO__API_KEY": TOKEN,
+        **more,
+    }
+
+
+def test_init_makes_a_key_that_only_its_owner_can_read_and_keeps_it(tmp_path: Path) -> None:
+    private, public = tmp_path / "worker" / "inbox.key", tmp_path / "inbox.pub"
+    assert call("init", G2FACE_DATA_DIR=str(tmp_path)).returncode == 0
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    before = private.read_bytes(), public.read_bytes()
+    assert call("init", G2FACE_DATA_DIR=str(tmp_path)).returncode == 0
+    assert (private.read_bytes(), public.read_bytes()) == before
+
+
+def test_reconcile_queues_what_a_flushed_redis_lost(workshop: Workshop, redis: OwnRedis) -> None:
+    photo = workshop.hand_in(workshop.project())
+    redis.flush()
+    with workshop.ledger.engine.begin() as connection:  # a minute later
+        connection.exec_driver_sql("UPDATE photos SET updated_at = datetime(updated_at, '-1 minute')")
+    done = call("reconcile", **settings(workshop))
+    assert done.returncode == 0, done.stderr
+    assert workshop.jobs.depth() == {"interactive": 0, "bulk": 1}
+    assert photo.photo_id in redis.dump()
+
+
+def test_reconciling_needs_no_engine() -> None:
+    check = "import sys, worker.__main__; sys.exit('torch' in sys.modules or 'onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"G2FACE_WORKER__LEASE": "5"}, "G2FACE_WORKER__LEASE is not a setting"),
+        ({"G2FACE_LABELSTUDIO__API_KEY": ""}, "G2FACE_LABELSTUDIO__API_KEY is not set"),
+        ({"G2FACE_DATA_DIR": "/dev/null/folder"}, "G2FACE_DATA_DIR is not a folder"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_before_any_photo(
+    workshop: Workshop, environment: dict[str, str], message: str
+) -> None:
+    refused = call("run", "--burst", **settings(workshop, **environment))
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_portrait_from_the_inbox_to_label_studio_and_back(
+    workshop: Workshop, double: Double, store: WeightStore
+) -> None:
+    """The whole worker, with the real engine."""
+    assert store is not None
+    data = pytest.importorskip("skimage.data", reason="needs a portrait from scikit-image")
+    original = np.ascontiguousarray(data.astronaut()[:400, 60:400])
+    photo = workshop.hand_in(workshop.project(suggest_expressions=True), images.encode(original, "png"))
+    workshop.enqueue(photo)
+    finished = call("run", "--burst", **settings(workshop))
+    assert finished.returncode == 0, finished.stderr
+    done = workshop.ledger.photo(photo.photo_id)
+    assert (done.state, done.reason) == (PhotoState.PUBLISHED, None)
+    assert [note.outcome for note in done.faces] == ["anonymized"]
+    (prediction,) = double.predictions
+    kinds = [region["type"] for region in prediction["result"]]
+    assert (kinds.count("rectanglelabels"), kinds.count("keypointlabels")) == (1, 68)
+    if done.faces[0].expression is not None:
+        assert done.faces[0].expression in EXPRESSIONS
+        assert kinds.count("choices") == 1
+    np.testing.assert_array_equal(workshop.restored(done), original)
+    assert not np.array_equal(workshop.published(done), original)
+    assert photo.photo_id in finished.stderr
+    assert str(workshop.folder) not in finished.stderr
