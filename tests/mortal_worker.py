@@ -26,7 +26,7 @@ from worker.listening import listen
 from worker.runtime import Limits
 
 LEASE_S = 0.5
-_MODULES = ["backend.intake.adoption", "rq", "worker.jobs", "worker.listening", "worker.reconcile", "worker.runtime"]
+_MODULES = ["backend.adoption", "rq", "worker.jobs", "worker.listening", "worker.reconcile", "worker.runtime"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from functools import partial
 from typing import TypeVar
 
 from backend import logs
+from backend.adoption import adopt
 from backend.errors import BackendError, ConfigError
-from backend.intake.adoption import adopt
 from backend.jobs import AnonymizeTask, Jobs, PublishTask
 from backend.labelstudio import labels
 from backend.labelstudio.client import LabelStudio

@@ -10,8 +10,8 @@ from functools import partial
 import waitress
 from flask import Flask
 
+from backend.adoption import adopt
 from backend.errors import ConfigError
-from backend.intake.adoption import adopt
 from backend.jobs import Jobs
 from backend.labelstudio.labels import MODEL_VERSION
 from backend.ledger.ledger import Ledger

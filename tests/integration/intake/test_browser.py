@@ -272,6 +272,7 @@ def test_photos_can_be_handed_in_without_a_script(visit: Visit, tmp_path: Path) 
     context = visit.context(java_script_enabled=False)
     page = context.new_page()
     sign_in(page)
+    page.wait_for_url(f"{visit.url}/")
     page.goto(f"/projects/{project.project_id}")
 
     page.locator("#files").set_input_files(tmp_path / "a.jpg")

@@ -7,7 +7,7 @@ import own_redis
 import pytest
 from intake_counter import IMAGE_HOST, NOBODY, START
 
-from backend.intake.adoption import MAX_ADDRESS_CHARACTERS, Adopted, adopt, is_ours
+from backend.adoption import MAX_ADDRESS_CHARACTERS, Adopted, adopt, is_ours
 from backend.jobs import Jobs
 from backend.ledger.ledger import Ledger
 from backend.ledger.records import PhotoState
