@@ -1,4 +1,4 @@
-"""python -m worker run | reconcile | init"""
+"""python -m worker run | reconcile | init | bench"""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from backend.settings import Settings
 from backend.storage import BlobStore
 from g2face_model.errors import ModelError
 from worker import jobs
+from worker.benchmark import measure, table
 from worker.listening import listen
 from worker.reconcile import Overseer, reconcile
 from worker.runtime import Anonymizer, Runtime, assemble, connect_labelstudio
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0, or 1 with one line that says what has to be mended."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "bench":
+            _bench(photos=options.photos, side_px=options.side, faces=options.faces)
+            return 0
         settings = Settings.load()
         logs.configure(settings.logs.level, json_lines=settings.logs.json_lines)
         if options.command == "init":
@@ -60,8 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--reconcile", type=float, default=30.0, metavar="S", help="also reconcile every S s (0: never)")
     again = commands.add_parser("reconcile", help="queue again what was lost on the way")
     again.add_argument("--every", type=float, metavar="S", help="go on, every S seconds (default: once)")
+    bench = commands.add_parser("bench", help="time what a photo costs beyond the engine")
+    bench.add_argument("--photos", type=_positive, default=50, help="medians are taken of so many (default: 50)")
+    bench.add_argument("--side", type=_positive, default=1000, metavar="PX", help="their width and height")
+    bench.add_argument("--faces", type=_positive, default=1, help="faces in each")
     commands.add_parser("init", help="make the worker's own key, which opens originals that wait for it")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("has to be at least 1")
+    return number
+
+
+def _bench(*, photos: int, side_px: int, faces: int) -> None:
+    print(f"worker, per photo of {side_px}x{side_px} px with {faces} face(s), median of {photos}:")
+    print(*table(measure(photos, side_px=side_px, faces=faces)), sep="\n")
 
 
 def _run(settings: Settings, *, burst: bool, reconcile_s: float) -> None:
