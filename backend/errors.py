@@ -30,6 +30,10 @@ class LabelStudioRefusedError(LabelStudioError):
     retryable: ClassVar[bool] = False
 
 
+class LabelStudioMissingError(LabelStudioRefusedError):
+    """Label Studio has no such thing, or this installation does not offer it (404)."""
+
+
 class PredictionError(BackendError):
     """Regions that Label Studio would store but could not show; the message names the region."""
 

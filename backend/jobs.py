@@ -145,6 +145,8 @@ class Jobs:
             "result_ttl": 0,
             "failure_ttl": _FAILURE_TTL_S,
             "description": job_id,
+            # A photo that is done should not wait for those behind it.
+            "at_front": isinstance(task, PublishTask),
         }
         entry_point, payload = _ENTRY_POINTS[type(task)], task.to_json()
         if delay_s > 0:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from backend.errors import LabelStudioError, LabelStudioRefusedError
+from backend.errors import LabelStudioError, LabelStudioMissingError, LabelStudioRefusedError
 from backend.labelstudio import addresses
 from backend.labelstudio.predictions import PRIVACY_KEY
 
@@ -164,10 +164,13 @@ class LabelStudio:
         self._call("DELETE", f"/api/webhooks/{webhook_id}/", purpose="delete the webhook")
 
     def storages(self, project_id: int) -> list[Json]:
-        """The storages that tasks are read from, of every kind; `type` says which."""
+        """The storages that tasks are read from, of every kind that Label Studio offers; `type` says which."""
         found = []
         for kind in _STORAGES:
-            listed = _list(self._get("list storages", f"/api/storages/{kind}", {"project": project_id}))
+            try:
+                listed = _list(self._get("list storages", f"/api/storages/{kind}", {"project": project_id}))
+            except LabelStudioMissingError:
+                continue  # switched off, as local files should be
             found += [{"type": kind, **storage} for storage in listed]
         return found
 
@@ -340,6 +343,8 @@ def _refuse(response: requests.Response, purpose: str) -> None:
         raise LabelStudioRefusedError(f"Label Studio does not let the owner of the API key {purpose} ({status})")
     if status >= 500 or status in _LATER:
         raise LabelStudioError(f"Label Studio failed to {purpose} ({status})")
+    if status == 404:
+        raise LabelStudioMissingError(f"Label Studio refused to {purpose} (404)")
     if status >= 400:
         raise LabelStudioRefusedError(f"Label Studio refused to {purpose} ({status}){_fields(response)}")
 

@@ -58,19 +58,19 @@ def of_folder(folder: Path) -> list[Original]:
 
 
 def group_command(out: Path) -> list[str]:
-    """A program that writes the generated group's photo to `out`: torch is loaded there, and gone afterwards."""
+    """A program that writes the generated group's photo to `out`: it takes a while, and torch."""
     return [sys.executable, "-m", "worker.demo.photos", str(out)]
 
 
 def main(out: Path) -> None:
     """Generate the group. Raises WeightsError when the generator is not there."""
-    from g2face_model import images
+    from g2face_model import atomic_file, images
     from g2face_model.group_photo import group_photo
     from g2face_model.weights import WeightStore
 
     directory = os.environ.get("G2FACE_MODEL__WEIGHTS_DIR")  # the engine's own variable
     store = WeightStore(Path(directory) if directory else None)
-    out.write_bytes(images.encode(group_photo(store), "png"))
+    atomic_file.write(out, images.encode(group_photo(store), "png"))
 
 
 if __name__ == "__main__":

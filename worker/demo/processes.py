@@ -30,11 +30,16 @@ class DemoError(BackendError):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running program and the file that holds what it printed."""
+    """A program and the file that holds what it printed. ends: it does one thing and is done."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    ends: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.process.poll() == 0
 
 
 class Children:
@@ -51,9 +56,15 @@ class Children:
         self.stop()
 
     def start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, cwd: Path | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        cwd: Path | None = None,
+        ends: bool = False,
     ) -> Child:
-        """Start a program that goes on until `stop`."""
+        """Start a program that goes on until `stop`, or, when it `ends`, until it is done."""
         log = self._folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own programs
@@ -65,17 +76,16 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._running.append(child := Child(name, process, log))
+        self._running.append(child := Child(name, process, log, ends))
         return child
 
     def check(self) -> None:
-        """Raises `DemoError` when one of them has ended."""
+        """Raises `DemoError` when one of them has ended that should not have."""
         for child in self._running:
             status = child.process.poll()
-            if status is not None:
-                raise DemoError(
-                    f"{child.name} ended with status {status}: {_last_line(child.log)} (all of it: {child.log})"
-                )
+            if status is not None and not (child.ends and status == 0):
+                said = _last_line(child.log)
+                raise DemoError(f"{child.name} ended with status {status}: {said} (all of it: {child.log})")
 
     def wait_for(self, done: Callable[[], bool], *, within_s: float, what: str) -> None:
         """Until `done` says so. Raises `DemoError` when that takes too long or a program ends meanwhile."""

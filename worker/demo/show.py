@@ -66,6 +66,11 @@ class _Site:
     def backend_url(self) -> str:
         return f"{self.url('plugin')}/{self.path_secret}"
 
+    @property
+    def group(self) -> Path:
+        """The generated group's photo."""
+        return self.folder / photos.GROUP
+
     def settings(self, *, with_api_key: bool) -> dict[str, str]:
         """The environment of our own programs. Only those that speak to Label Studio get its key."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("G2FACE_") or "MODEL" in name}
@@ -127,8 +132,14 @@ def _new_site(options: Options) -> _Site:
     ports: dict[str, int] = {}
     for name, wanted in _PORTS.items():
         ports[name] = free_port(wanted)
-    people = (Person(f"{name}@example.org", secrets.token_urlsafe(12)) for name in ("admin", "annotator"))
-    return _Site(folder, ports, *people, api_key=secrets.token_hex(20), path_secret=secrets.token_urlsafe(24))
+    return _Site(
+        folder,
+        ports,
+        admin=Person("admin@example.org", secrets.token_urlsafe(12)),
+        annotator=Person("annotator@example.org", secrets.token_urlsafe(12)),
+        api_key=secrets.token_hex(20),
+        path_secret=secrets.token_urlsafe(24),
+    )
 
 
 def _start(site: _Site, options: Options, stack: ExitStack) -> Children:
@@ -143,36 +154,35 @@ def _start(site: _Site, options: Options, stack: ExitStack) -> Children:
         url, port = site.url("label-studio"), site.ports["label-studio"]
         given = label_studio.environment(program, folder, url, admin=site.admin, token=site.api_key)
         children.start("label-studio", label_studio.command(program, port), given, cwd=folder)
+        if options.folder is None:
+            children.start("group", photos.group_command(site.group), site.settings(with_api_key=False), ends=True)
         _ours(site, "backend.admin", "init-keys")
         _ours(site, "worker", "init")
-    python = [sys.executable, "-m"]
-    with _step("plugin"):
-        children.start("plugin", [*python, "backend.plugin"], site.settings(with_api_key=False))
-        _wait(children, site, "plugin")
-    children.start("worker", [*python, "worker", "run"], site.settings(with_api_key=True))
-    with _step("Label Studio"):
-        _wait(children, site, "label-studio")
     return children
 
 
 def _work(site: _Site, options: Options, children: Children) -> int:
-    with _step("intake"):
+    python = [sys.executable, "-m"]
+    with _step("plugin, intake"):
+        children.start("plugin", [*python, "backend.plugin"], site.settings(with_api_key=False))
         # The account comes first: without one the intake would make one itself, and print its password.
         manager = Person("manager@example.org", _manager(site))
         token = _ours(site, "backend.intake", "token", manager.email).strip()
-        children.start("intake", [sys.executable, "-m", "backend.intake", "serve"], site.settings(with_api_key=True))
+        children.start("intake", [*python, "backend.intake", "serve"], site.settings(with_api_key=True))
+        _wait(children, site, "plugin")
         _wait(children, site, "intake")
+    with _step("Label Studio"):
+        _wait(children, site, "label-studio")
+    children.start("worker", [*python, "worker", "run"], site.settings(with_api_key=True))
     intake = Intake(site.url("intake"), token)
     with _step("project"):
         label_studio.sign_up(site.url("label-studio"), site.api_key, site.annotator)
         project = intake.create_project(TITLE, {"suggest_expressions": True})
         _connect(site, project)
     with _step("photos"):
-        originals = _originals(site, options)
-        results = intake.hand_in(project["project_id"], originals)
-    progress = _follow(
-        intake, children, project["project_id"], total=sum(one["photo_id"] is not None for one in results)
-    )
+        results = intake.hand_in(project["project_id"], _originals(site, options, children))
+    accepted = sum(one["photo_id"] is not None for one in results)
+    progress = _follow(intake, children, project["project_id"], total=accepted)
     sound = _report(site, intake, project, results)
     _say_where(site, manager, project)
     published = progress["published"] == progress["total"] > 0
@@ -203,26 +213,26 @@ def _connect(site: _Site, project: Json) -> None:
         client.delete_webhook(webhook["id"])
 
 
-def _originals(site: _Site, options: Options) -> list[Original]:
+def _originals(site: _Site, options: Options, children: Children) -> list[Original]:
     if options.folder is not None:
         return photos.of_folder(options.folder)
-    out = site.folder / photos.GROUP
-    run("generating a group", photos.group_command(out), site.settings(with_api_key=False))
-    found = [*photos.portraits(), Original(photos.GROUP, out.read_bytes())]
+    children.wait_for(site.group.exists, within_s=_STARTS_WITHIN_S, what="the generated group")
+    found = [*photos.portraits(), Original(photos.GROUP, site.group.read_bytes())]
     return [*found, photos.manifest([one.name for one in found])]
 
 
 def _follow(intake: Intake, children: Children, project_id: str, *, total: int) -> Json:
     """Show how far the worker is until nothing is under way any more."""
-    layout = "  {desc:<15} {bar:30} {n_fmt}/{total_fmt}  {elapsed}"
-    with tqdm(total=total, desc="anonymizing", bar_format=layout, file=sys.stderr, leave=True, ascii=" ·━") as bar:
+    layout = f"  {'anonymizing':<15} {{bar:30}} {{n_fmt}}/{{total_fmt}}  {{elapsed}}"
+    with tqdm(total=total, bar_format=layout, file=sys.stdout, ascii="·━", mininterval=0) as bar:
         while True:
             children.check()
             progress = intake.progress(project_id)
-            bar.n = sum(progress[state] for state in _SETTLED)
-            bar.refresh()
+            bar.update(sum(progress[state] for state in _SETTLED) - bar.n)
             if bar.n >= progress["total"]:
                 return progress
+            if sys.stdout.isatty():  # elsewhere every turn would be a line
+                bar.refresh()
             time.sleep(_POLL_S)
 
 
@@ -231,14 +241,16 @@ def _report(site: _Site, intake: Intake, project: Json, results: Sequence[Json])
     names = {one["photo_id"]: one["name"] for one in results}
     client = LabelStudio(site.url("label-studio"), site.api_key)
     tasks = {task["id"]: task for task in client.tasks(project["labelstudio_id"])}
-    rows, predicted = [("", "photo", "faces", "task")], True
+    rows: list[tuple[str, ...]] = [("", "photo", "faces", "task")]
+    predicted = True
     for photo in intake.photos(project["project_id"]):
         task_id = photo["labelstudio_task_id"]
         predicted &= task_id in tasks and tasks[task_id]["total_predictions"] > 0
         where = f"{site.url('label-studio')}/projects/{project['labelstudio_id']}/data?task={task_id}"
         outcome = where if photo["state"] == "published" else f"{photo['state']}: {photo['reason']}"
+        name = str(names.get(photo["photo_id"], photo["photo_id"]))
         mark = "✓" if photo["state"] == "published" else "✗"
-        rows.append((mark, names.get(photo["photo_id"], photo["photo_id"]), _faces(photo), outcome))
+        rows.append((mark, name, _faces(photo), outcome))
     rows += [("✗", one["name"], "", f"refused: {one['reason']}") for one in results if one["photo_id"] is None]
     _say("\n" + _table(rows))
     leaks = intake.leak_check(project["project_id"])

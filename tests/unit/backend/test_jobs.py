@@ -174,3 +174,10 @@ def start(queue: Queue) -> Job:
 def finish(job: Job) -> None:
     """End it as a worker does when results are not kept."""
     job.delete(remove_from_queue=False)
+
+
+def test_a_publication_overtakes_the_photos_that_wait(jobs: Jobs, redis_url: str) -> None:
+    jobs.enqueue(ANONYMIZE, queue="interactive")
+    jobs.enqueue(PUBLISH, queue="interactive")
+    queue = Queue("interactive", connection=Redis.from_url(redis_url), serializer=JSONSerializer)
+    assert queue.get_job_ids() == [PUBLISH.job_id, ANONYMIZE.job_id]

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from backend.errors import LabelStudioError, LabelStudioRefusedError
+from backend.errors import LabelStudioError, LabelStudioMissingError, LabelStudioRefusedError
 from backend.labelstudio.client import LabelStudio, _Pinned
 
 TOKEN = "deadbeef" * 5
@@ -80,7 +80,7 @@ def script() -> Iterator[Script]:
         (408, LabelStudioError, True),
         (400, LabelStudioRefusedError, False),
         (401, LabelStudioRefusedError, False),
-        (404, LabelStudioRefusedError, False),
+        (404, LabelStudioMissingError, False),
     ],
 )
 def test_refusals_and_failures_are_told_apart(
@@ -296,3 +296,13 @@ class _tls_server:  # noqa: N801
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def test_a_kind_of_storage_that_label_studio_does_not_offer_is_none(script: Script) -> None:
+    for kind in ("gcs", "azure", "redis"):
+        script.answer(f"/api/storages/{kind}", 200, [])
+    script.answer("/api/storages/s3", 200, [{"id": 3}])  # localfiles, switched off, is answered with 404
+    assert LabelStudio(script.url, TOKEN).storages(1) == [{"type": "s3", "id": 3}]
+    script.answer("/api/storages/localfiles", 403)
+    with pytest.raises(LabelStudioRefusedError):
+        LabelStudio(script.url, TOKEN).storages(1)
