@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg import sql
+import pg8000
+from pg8000.native import identifier
 
 _STARTS_WITHIN_S = 30.0
 _NOT_ROOT = ("postgres", "nobody")  # PostgreSQL refuses to run as root
@@ -39,22 +39,29 @@ class PostgresServer:
         """A new database's address; the database is dropped afterwards, whoever is still connected."""
         self._made += 1
         name = f"test{self._made}"
-        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self.run(f"CREATE DATABASE {identifier(name)}")
         try:
             yield self.url(name)
         finally:
-            self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            self.run(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
 
     def answers(self) -> bool:
         try:
-            self._run(sql.SQL("SELECT 1"))
-        except psycopg.OperationalError:
+            self.run("SELECT 1")
+        except (pg8000.DatabaseError, pg8000.InterfaceError):
             return False
         return True
 
-    def _run(self, statement: sql.SQL | sql.Composed) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement)
+    def cut(self) -> None:
+        """End every connection to a database of the tests."""
+        self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test%'")
+
+    def run(self, statement: str, *, database: str = "postgres") -> None:
+        """As the server's owner, on a connection of its own."""
+        sockets = f"{self._sockets}/.s.PGSQL.5432"
+        with pg8000.connect("g2face", unix_sock=sockets, database=database, timeout=10) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(statement)
 
 
 @contextmanager

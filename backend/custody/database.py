@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from backend.custody import tables
 from backend.errors import ConfigError, CustodyError, CustodyUnavailableError
+from backend.postgresql import Patience, open_pool
 
 _BUSY_TIMEOUT_S = 2  # whoever waits for an event to be written before opening something gets a no this soon
+_PATIENCE = Patience(connect_s=_BUSY_TIMEOUT_S, lock_s=_BUSY_TIMEOUT_S, statement_s=30.0, silence_s=45.0)
 _SCHEMA_LOCK = 0x6732_6375_7374  # any number that is always the same
 
 
@@ -66,9 +68,9 @@ def _open(url: str, schema: tables.Schema) -> Engine:
         parsed = make_url(url)
     except ArgumentError:
         raise ConfigError("what should be the address of a custody database is none") from None
-    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+    if parsed.drivername not in {"sqlite", "postgresql"}:
         raise ConfigError("the address of a custody database begins with sqlite:// or postgresql://")
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+    engine = _sqlite(parsed) if parsed.drivername == "sqlite" else open_pool(parsed, _PATIENCE)
     with ExitStack() as unless_it_works:
         unless_it_works.callback(engine.dispose)
         with writing(engine) as connection:
@@ -92,22 +94,10 @@ def _upgrade(connection: Connection, schema: tables.Schema) -> None:
     connection.execute(schema.version_table.update().values(version=schema.version))
 
 
-def _postgresql(url: URL) -> Engine:
-    url = url.set(drivername="postgresql+psycopg")
-    engine = _engine(url, connect_args={"connect_timeout": _BUSY_TIMEOUT_S}, pool_pre_ping=True)
-    event.listen(engine, "begin", _begin_postgresql)
-    return engine
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_BUSY_TIMEOUT_S}s'")
-    connection.exec_driver_sql("SET LOCAL synchronous_commit = on")  # a server may be set up to promise less
-
-
 def _sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         _create_private(Path(url.database))
-    engine = _engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -133,13 +123,6 @@ def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later could not get the lock any more: writers take it at once.
     reads = connection.get_execution_options().get("reads", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-def _engine(url: URL, **options: Any) -> Engine:
-    try:
-        return create_engine(url, hide_parameters=True, **options)
-    except NoSuchModuleError:
-        raise ConfigError("the custody database's driver is not installed") from None
 
 
 @contextmanager

@@ -11,18 +11,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NoSuchModuleError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from backend.errors import ConfigError, LedgerError, LedgerUnavailableError
+from backend.postgresql import Patience, open_pool
 
 _BUSY_TIMEOUT_S = 30
+_PATIENCE = Patience(connect_s=5.0, lock_s=_BUSY_TIMEOUT_S, statement_s=60.0, silence_s=90.0)
 _MIGRATIONS_LOCK = 0x6732_6661_6365  # any number that is always the same
 
 
@@ -33,12 +28,9 @@ def open_engine(url: str) -> Engine:
     except ArgumentError:
         raise ConfigError("database_url is not an address of a database") from None
     if parsed.drivername in {"postgresql", "postgres"}:
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    kind = parsed.get_backend_name()
-    if kind not in {"sqlite", "postgresql"}:
+        return open_pool(parsed, _PATIENCE)
+    if parsed.drivername != "sqlite":
         raise ConfigError("database_url must begin with sqlite:// or postgresql://")
-    if kind == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5}, hide_parameters=True)
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -81,8 +73,6 @@ def translated() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except NoSuchModuleError:
-        raise ConfigError("the database's driver is not installed") from None
     except (DataError, OverflowError, UnicodeEncodeError):
         raise LedgerError("a value is not one that the ledger's database can hold") from None
     except ProgrammingError:

@@ -9,7 +9,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 from postgres_server import PostgresServer
 
@@ -82,11 +81,7 @@ def test_a_postgresql_that_drops_its_connections_is_used_again(postgres: Postgre
     with postgres.database() as url:
         ledger = Ledger.open(url)
         project = ledger.add_project("Faces", 7, now=NOW)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        postgres.cut()
         assert ledger.project(project.project_id) == project
         ledger.close()
 
