@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ from worker.benchmark import measure, table
 from worker.listening import listen
 from worker.reconcile import Overseer, reconcile
 from worker.runtime import Anonymizer, Runtime, assemble, connect_labelstudio
+
+_PATIENCE_S = 5.0
 
 _log = logs.get(__name__)
 
@@ -85,14 +88,20 @@ def _bench(*, photos: int, side_px: int, faces: int) -> None:
 
 
 def _run(settings: Settings, *, burst: bool, reconcile_s: float) -> None:
-    with _redis(settings) as redis_url:
-        runtime = assemble(settings, partial(_load, settings), redis_url=redis_url)
-        work(runtime, settings, redis_url=redis_url, burst=burst, reconcile_s=reconcile_s)
+    runtime, done = None, False
+    while not done:  # a Redis of our own may end with the process that started it, and then starts anew elsewhere
+        with _redis(settings) as redis_url:
+            if runtime is None:
+                runtime = assemble(settings, partial(_load, settings), redis_url=redis_url)
+            runtime = replace(runtime, jobs=Jobs(redis_url))
+            done = work(runtime, settings, redis_url=redis_url, burst=burst, reconcile_s=reconcile_s)
 
 
-def work(runtime: Runtime, settings: Settings, *, redis_url: str, burst: bool, reconcile_s: float) -> None:
-    """Listen to the queues in this thread, and reconcile every `reconcile_s` in another one (0: never)."""
+def work(runtime: Runtime, settings: Settings, *, redis_url: str, burst: bool, reconcile_s: float) -> bool:
+    """Listen to the queues in this thread, and reconcile every `reconcile_s` in another one (0: never). False when a
+    Redis of our own has gone away, and another one has to be found."""
     jobs.bind(runtime)
+    patience_s = _PATIENCE_S if settings.redis() is None else None
     stopping = threading.Event()
     overseer = _overseer(settings, redis_url, runtime.metrics)
     rounds = threading.Thread(target=_rounds, args=(overseer, reconcile_s, stopping), name="reconcile", daemon=True)
@@ -101,11 +110,12 @@ def work(runtime: Runtime, settings: Settings, *, redis_url: str, burst: bool, r
         if reconcile_s > 0 and not burst:
             rounds.start()
         try:
-            listen(redis_url, settings.worker.queues, burst=burst)
+            return listen(redis_url, settings.worker.queues, burst=burst, patience_s=patience_s)
         finally:
             stopping.set()
             if rounds.is_alive():
                 rounds.join(timeout=5.0)
+            overseer.ledger.close()
 
 
 def _reconcile(settings: Settings, *, every_s: float | None) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,9 +17,11 @@ from mortal_worker import Orders, ended
 from own_redis import OwnRedis
 from workshop import Workshop, painting, task_of
 
+from backend.errors import QueueError
 from backend.labelstudio.labels import expression_config
 from backend.ledger.records import PhotoState
 from g2face_model import images
+from worker.listening import listen
 
 
 @pytest.fixture
@@ -97,6 +100,31 @@ def test_the_interactive_queue_comes_first(workshop: Workshop, orders: Orders) -
     with mortal_worker.running(replace(orders, pause_at="claimed")):
         eventually(lambda: workshop.ledger.photo(photos[1].photo_id).state is PhotoState.WORKING)
         assert workshop.ledger.photo(photos[0].photo_id).state is PhotoState.WAITING
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Leaves this process's own handlers as they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_patience_with_a_redis_that_went_away_ends(redis: OwnRedis) -> None:
+    away = threading.Timer(0.5, redis.stop)
+    away.start()
+    assert listen(redis.url, ["bulk"], burst=False, patience_s=1.0) is False
+    assert listen(redis.url, ["bulk"], burst=False, patience_s=1.0) is False  # nor is it there at first
+    away.join()
+
+
+@pytest.mark.usefixtures("signals")
+def test_without_a_redis_there_is_no_burst(redis: OwnRedis) -> None:
+    redis.stop()
+    with pytest.raises(QueueError):
+        listen(redis.url, ["bulk"], burst=True)
 
 
 def test_nothing_is_kept_of_a_job_that_is_over(workshop: Workshop, orders: Orders, redis: OwnRedis) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import label_studio_double
@@ -13,12 +16,16 @@ import own_redis
 import pytest
 from label_studio_double import TOKEN, Double
 from own_redis import OwnRedis
-from workshop import Workshop
+from stand_in import StandIn
+from workshop import Workshop, task_of
 
+from backend.jobs import Jobs
 from backend.labelstudio.labels import EXPRESSIONS, expression_config
-from backend.ledger.records import PhotoState
+from backend.ledger.records import Photo, PhotoState
+from backend.redis_server import EmbeddedRedis
 from g2face_model import images
 from g2face_model.weights import WeightStore
+from worker.__main__ import main
 
 ROOT = Path(__file__).parents[3]
 
@@ -105,6 +112,53 @@ def test_a_wrong_setting_is_one_line_before_any_photo(
     assert refused.returncode == 1
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_worker_follows_a_redis_of_our_own_that_was_started_anew(
+    tmp_path: Path, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the intake, whose Redis it was, is restarted."""
+    folder = tmp_path / "workshop"
+    first = EmbeddedRedis(folder).start()
+    workshop = Workshop(folder, redis_url=first.url, double=double)
+    photos = [workshop.hand_in(workshop.project(number)) for number in (1, 2)]
+    workshop.enqueue(photos[0])
+    for name, value in settings(workshop).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("G2FACE_REDIS_URL")
+    monkeypatch.setattr("worker.__main__._load", lambda _: StandIn())
+    monkeypatch.setattr("worker.__main__._PATIENCE_S", 0.5)
+
+    def published(photo: Photo) -> bool:
+        return workshop.ledger.photo(photo.photo_id).state is PhotoState.PUBLISHED
+
+    def conduct() -> None:
+        eventually(lambda: published(photos[0]))
+        first.stop()
+        eventually(lambda: (folder / "redis" / "running.json").exists())  # the worker's own
+        Jobs(EmbeddedRedis(folder).start().url).enqueue(task_of(photos[1]), queue="bulk")
+        eventually(lambda: published(photos[1]))
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    conductor = threading.Thread(target=conduct)
+    conductor.start()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert main(["run", "--reconcile", "0"]) == 0
+    finally:
+        conductor.join()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        workshop.close()
+    assert [published(photo) for photo in photos] == [True, True]
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
+        time.sleep(0.02)
 
 
 def test_a_portrait_from_the_inbox_to_label_studio_and_back(
