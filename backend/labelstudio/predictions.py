@@ -112,7 +112,7 @@ def _face(canvas: _Canvas, face: FaceNote, points: frozenset[int]) -> list[dict[
     box = canvas.region(
         face_id, fit.box, kind="rectanglelabels", value={**rectangle, "rectanglelabels": [fit.face_label]}
     )
-    box["meta"] = {"text": _verdict(face)}
+    box["meta"] = {"text": [_verdict(face)]}
     radius = round(min(max(rectangle["width"] * _RADIUS, _MIN_RADIUS), _MAX_RADIUS), _DECIMALS)
     regions = [box]
     for index, point in enumerate(face.landmarks):
@@ -150,14 +150,14 @@ def _rectangle(canvas: _Canvas, face: FaceNote) -> dict[str, float]:
     }
 
 
-def _verdict(face: FaceNote) -> list[str]:
-    """Lines for the region's note. Similarities to the original stay with us."""
-    lines = [f"face {face.index}: {face.outcome}"]
+def _verdict(face: FaceNote) -> str:
+    """For the region's note, which has one line. Similarities to the original stay with us."""
+    told = [f"face {face.index}: {face.outcome}"]
     if face.landmark_nme is not None:
-        lines.append(f"landmarks moved by {face.landmark_nme:.1%} of the distance between the eyes")
+        told.append(f"landmarks moved by {face.landmark_nme:.1%} of the distance between the eyes")
     if face.expression_agreement is not None:
-        lines.append(f"expression agreement {face.expression_agreement:.2f}")
-    return lines
+        told.append(f"expression agreement {face.expression_agreement:.2f}")
+    return "; ".join(told)
 
 
 def _validate_region(region: Mapping[str, Any], fit: Fit) -> None:

@@ -63,7 +63,7 @@ def test_what_lies_outside_is_put_on_the_edge() -> None:
 
 def test_the_verdict_is_told_but_no_similarity_to_the_original() -> None:
     found = prediction(photo(), FIT, suggest_expressions=False)
-    told = "\n".join(found["result"][0]["meta"]["text"])
+    (told,) = found["result"][0]["meta"]["text"]
     assert "face 0: anonymized" in told
     assert "1.2%" in told
     assert "0.97" in told
@@ -82,7 +82,7 @@ def test_a_covered_face_has_its_box_alone() -> None:
     found = prediction(two, FIT, suggest_expressions=True)
     assert found["score"] == 0.5
     assert [region["id"] for region in found["result"] if region["id"].startswith("face1")] == ["face1"]
-    assert found["result"][-1]["meta"]["text"][0] == "face 1: covered"
+    assert found["result"][-1]["meta"]["text"][0].startswith("face 1: covered")
 
 
 def test_a_crowd_has_only_what_tells_expressions() -> None:

@@ -36,12 +36,12 @@ class Shop:
         self.now = NOW
         self.adopted: list[Any] = []
 
-    def browser(self, guard: Guard = Guard(), *, links: Links = LINKS) -> FlaskClient:
+    def browser(self, guard: Guard | None = None, *, links: Links = LINKS) -> FlaskClient:
         predictor = Predictor(
             self.ledger, links, model_version="g2face-1", adopt=lambda *asked: self.adopted.append(asked)
         )
         images = Images(self.ledger, self.blobs, links, [ORIGIN], lambda: self.now)
-        return create_app(predictor, images, guard=guard, metrics=Metrics()).test_client()
+        return create_app(predictor, images, guard=guard or Guard(), metrics=Metrics()).test_client()
 
     def ready(self) -> Photo:
         return ready(self.ledger, self.project, image=IMAGE, blobs=self.blobs)
