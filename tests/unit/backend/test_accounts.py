@@ -17,7 +17,7 @@ from backend.ledger.database import open_engine, reading, upgrade
 from backend.ledger.tables import AccountRow, TokenRow
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
-PASSWORD = "correct horse battery"  # noqa: S105
+PASSWORD = "correct horse battery"
 QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # the real costs are for attackers
 
 
