@@ -1,4 +1,4 @@
-"""python -m worker run | reconcile | init | bench"""
+"""python -m worker run | reconcile | init | bench | demo"""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from backend.storage import BlobStore
 from g2face_model.errors import ModelError
 from worker import jobs
 from worker.benchmark import measure, table
+from worker.demo.show import Options, show
 from worker.listening import listen
 from worker.reconcile import Overseer, reconcile
 from worker.runtime import Anonymizer, Runtime, assemble, connect_labelstudio
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "bench":
             _bench(photos=options.photos, side_px=options.side, faces=options.faces)
             return 0
+        if options.command == "demo":
+            return show(Options(once=options.once, folder=options.photos, data_dir=options.out))
         settings = Settings.load()
         logs.configure(settings.logs.level, json_lines=settings.logs.json_lines)
         if options.command == "init":
@@ -71,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--photos", type=_positive, default=50, help="medians are taken of so many (default: 50)")
     bench.add_argument("--side", type=_positive, default=1000, metavar="PX", help="their width and height")
     bench.add_argument("--faces", type=_positive, default=1, help="faces in each")
+    demo = commands.add_parser("demo", help="Label Studio and all of this on one machine, with sample photos")
+    demo.add_argument("--once", action="store_true", help="end when everything is published")
+    demo.add_argument("--photos", type=Path, metavar="DIR", help="hand in these pictures instead of the samples")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="where runs keep their data")
     commands.add_parser("init", help="make the worker's own key, which opens originals that wait for it")
     return parser
 

@@ -228,11 +228,12 @@ def _follow(intake: Intake, children: Children, project_id: str, *, total: int) 
         while True:
             children.check()
             progress = intake.progress(project_id)
-            bar.update(sum(progress[state] for state in _SETTLED) - bar.n)
-            if bar.n >= progress["total"]:
-                return progress
-            if sys.stdout.isatty():  # elsewhere every turn would be a line
+            settled = sum(progress[state] for state in _SETTLED)
+            if settled > bar.n or sys.stdout.isatty():  # in a file every turn would be a line
+                bar.n = settled
                 bar.refresh()
+            if settled >= progress["total"]:
+                return progress
             time.sleep(_POLL_S)
 
 
