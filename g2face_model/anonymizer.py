@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from g2face_model import alignment, compositing, fusion
@@ -15,7 +16,7 @@ from g2face_model.config import MODEL_VERSION, ModelConfig
 from g2face_model.detection import FaceDetector
 from g2face_model.errors import VerificationError
 from g2face_model.geometry import GeometryModel
-from g2face_model.identity import IdentityModel, Looks, Search, VirtualIdentity, is_colourful, tones
+from g2face_model.identity import IdentityModel, Looks, Search, VirtualIdentity, is_colourful, looks_gap, tones
 from g2face_model.landmarks import LandmarkBackend, MeshLandmarker, sixty_eight
 from g2face_model.parsing import FACE, GLASSES, FaceParser
 from g2face_model.rendering import Renderer
@@ -28,7 +29,6 @@ from g2face_model.types import (
     FaceMesh,
     Floats,
     Image,
-    Landmarks,
     Verdict,
 )
 from g2face_model.verification import Fingerprint, Gate
@@ -36,7 +36,12 @@ from g2face_model.verification import Fingerprint, Gate
 Seeds = Callable[[int], bytes]
 _MIN_CROP_PX, _MAX_CROP_PX = 128, 768
 _FOREHEAD = 0.25  # how far the face is replaced above the mesh, towards the hairline, as a share of its upper height
-_CORRECTIONS, _CORRECTION_GAIN = 1, np.float32(0.8)
+_DRAFT_PX = 224  # the landmarks are corrected once, on a draft: the landmarker itself looks at 192 px
+_CORRECTION_GAIN = np.float32(0.8)
+_SURE = 0.5  # of the parser's probability
+_NOTICEABLE, _MOST, _SHADE = 0.01, 0.85, 0.01  # of the face, of the glasses, of the crop's side
+_CLARITY = 2.0  # one step of unlikeness short of the aim weighs as much as so much implausibility
+_CONTENT = 2.0  # the search ends at a face that falls short by no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +60,59 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class _Canvas:
+    """A face to be painted over: its mesh in px of the crop, colours (S, S, 3) in 0..1, where its skin is seen (S, S),
+    and where frames and dark lenses are in front of it (S, S)."""
+
+    mesh: FaceMesh
+    colours: Floats
+    skin: Floats
+    glasses: Floats
+    keeps_glasses: bool = True
+
+    @property
+    def replaceable(self) -> Floats:
+        if self.keeps_glasses:
+            return self.skin
+        width = 2 * max(1, round(_SHADE * self.size)) + 1  # with their shadows
+        grown = cv2.dilate(self.glasses, np.ones((width, width), np.uint8))
+        return np.maximum(self.skin, np.asarray(grown, np.float32))
+
+    @property
+    def kept(self) -> Floats:
+        return self.glasses if self.keeps_glasses else np.zeros_like(self.glasses)
+
+    @property
+    def size(self) -> int:
+        return len(self.colours)
+
+    def resized(self, size: int) -> _Canvas:
+        layers = np.dstack([self.colours, self.skin, self.glasses])
+        smaller = np.asarray(cv2.resize(layers, (size, size), interpolation=cv2.INTER_AREA), np.float32)
+        return _Canvas(_scaled(self.mesh, size / self.size), smaller[..., :3], smaller[..., 3], smaller[..., 4])
+
+
+@dataclass(frozen=True, slots=True)
 class _Original:
-    """A face as it was: the face, its colours (S, S, 3) in 0..1, what may be replaced (S, S), and what the gate
-    measured of it."""
+    """A face as it was: the canvas at full size and as a smaller draft, its looks, and what the gate measured of it."""
 
     face: Face
-    mesh: FaceMesh  # in px of the crop
-    colours: Floats
-    replaceable: Floats
+    canvas: _Canvas
+    draft: _Canvas
+    looks: Looks
     fingerprint: Fingerprint
+
+    @property
+    def glasses_come_off(self) -> bool:
+        """Whether there are glasses, and none that reach so far beyond the face that half of them would stay."""
+        glasses, skin = self.draft.glasses > _SURE, self.draft.skin > _SURE
+        outline = fusion.outline_mask(self.draft.mesh, self.draft.size)
+        inside = (glasses & (outline > _SURE)).sum()
+        return bool(glasses.sum() > _NOTICEABLE * skin.sum() and inside > _MOST * glasses.sum())
+
+    def without_glasses(self) -> _Original:
+        canvas, draft = (replace(canvas, keeps_glasses=False) for canvas in (self.canvas, self.draft))
+        return replace(self, canvas=canvas, draft=draft)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +139,17 @@ class Anonymizer:
         taken = np.zeros(image.shape[:2], bool)
         faces = []
         for index, box in enumerate(self._parts.detector.detect(image)):
-            patch, verdict, landmarks = self._replace(image, box, index, seed=seeds(index))
+            patch, verdict, face = self._replace(image, box, index, seed=seeds(index))
             if self._config.on_failure == "refuse" and not verdict.passed:
                 raise VerificationError(f"face {index}: {', '.join(verdict.reasons)}")
             patch = patch.without(taken)
             patch.apply(result)
             taken[patch.window] |= patch.mask
-            faces.append(AnonymizedFace(index, box, landmarks, patch.rectangle, patch.mask, verdict))
+            expression = face.geometry.expression
+            faces.append(AnonymizedFace(index, box, face.landmarks, expression, patch.rectangle, patch.mask, verdict))
         return AnonymizedImage(result, tuple(faces), MODEL_VERSION)
 
-    def _replace(self, image: Image, box: Box, index: int, *, seed: bytes) -> tuple[Patch, Verdict, Landmarks]:
+    def _replace(self, image: Image, box: Box, index: int, *, seed: bytes) -> tuple[Patch, Verdict, Face]:
         mesh = self._parts.landmarker.mesh(image, box)
         face = self._face(image, box, mesh, index=index)
         reason = self._hopeless(face)
@@ -107,12 +157,12 @@ class Anonymizer:
             original = self._examine(image, face)
             patch, verdict = self._best_attempt(image, original, seed)
             if verdict.passed:
-                return patch, verdict, face.landmarks
+                return patch, verdict, face
         else:
             verdict = Verdict("covered", reasons=(reason,))
         noise = np.random.default_rng(int.from_bytes(hashlib.sha256(b"cover" + seed).digest(), "big"))
         known = mesh if mesh.score >= self._config.gate.min_mesh_score else None
-        return compositing.cover(image, box, known, noise=noise), verdict, face.landmarks
+        return compositing.cover(image, box, known, noise=noise), verdict, face
 
     def _face(self, image: Image, box: Box, mesh: FaceMesh, *, index: int) -> Face:
         points = sixty_eight(mesh).points
@@ -137,79 +187,88 @@ class Anonymizer:
         colours = face.crop.pixels.astype(np.float32) / np.float32(255)
         mesh = _moved(face.mesh, face.crop)
         parsed = self._parts.parser.parse(face.crop.pixels)
-        replaceable = np.maximum(parsed[..., FACE], fusion.lens_mask(colours, mesh, parsed[..., GLASSES]))
+        lens = fusion.lens_mask(colours, mesh, parsed[..., GLASSES])
+        glasses = np.maximum(parsed[..., GLASSES] - lens, 0)
+        canvas = _Canvas(mesh, colours, np.maximum(parsed[..., FACE], lens), glasses)
+        draft = canvas.resized(_DRAFT_PX) if canvas.size > _DRAFT_PX else canvas
         fingerprint = self._parts.gate.measure(image, face.mesh, face.geometry.expression)
-        return _Original(face, mesh, colours, replaceable, fingerprint)
+        tone = tones(image, face.mesh)
+        looks = Looks(self._parts.attributes.estimate(image, face.mesh), tone, is_colourful(tone))
+        return _Original(face, canvas, draft, looks, fingerprint)
 
     def _best_attempt(self, image: Image, original: _Original, seed: bytes) -> tuple[Patch, Verdict]:
-        """The first candidate that passes the gate with room to spare, else the one that passes most clearly, else the
-        last one with its reasons."""
-        search = self._search(image, original, seed)
+        """The first candidate that is clearly unlike the original and plausible in its place, else the best of those
+        that passed, else the last one with its reasons."""
+        search = self._search(original, seed)
         best: tuple[float, Patch, Verdict] | None = None
         for attempt in range(1, min(self._config.attempts, self._config.candidates) + 1):
             patch = self._fuse(image, original, search.next())
             changed = image.copy()
             patch.apply(changed)
-            verdict = self._parts.gate.judge(original.fingerprint, changed, attempts=attempt)
+            after = self._parts.gate.measure_again(original.fingerprint, changed)
+            verdict = self._parts.gate.judge(original.fingerprint, after, attempts=attempt)
             shortfall = self._parts.gate.shortfall(verdict)
-            worst = max(shortfall.values())
-            if verdict.passed and (best is None or worst < best[0]):
-                best = worst, patch, verdict
-            if verdict.passed and worst <= 0:
-                break
+            if verdict.passed:
+                regret = _CLARITY * max(0.0, *shortfall.values()) + self._implausibility(changed, after.mesh, original)
+                if best is None or regret < best[0]:
+                    best = regret, patch, verdict
+                if regret <= _CONTENT:
+                    break
             search.worry(shortfall)
+            if best is None and attempt >= self._config.attempts // 2 and original.glasses_come_off:
+                original = original.without_glasses()  # an anonymous face without them beats none at all
         if best is None:
             return patch, verdict
         return best[1], replace(best[2], attempts=attempt)
 
-    def _search(self, image: Image, original: _Original, seed: bytes) -> Search:
-        face = original.face
-        tone = tones(image, face.mesh)
-        looks = Looks(self._parts.attributes.estimate(image, face.mesh), tone, is_colourful(tone))
+    def _implausibility(self, changed: Image, mesh: FaceMesh, original: _Original) -> float:
+        """How far the finished face is from the original's age, sex and ancestry, as they are measured."""
+        found = self._parts.attributes.estimate(changed, mesh)
+        return looks_gap(found, original.looks.attributes)
+
+    def _search(self, original: _Original, seed: bytes) -> Search:
         return self._parts.identities.search(
             seed,
-            looks,
-            condition=face.geometry.condition,
+            original.looks,
+            condition=original.face.geometry.condition,
             embeddings=original.fingerprint.embeddings,
             candidates=self._config.candidates,
         )
 
     def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> Patch:
         """Render a person who does not exist, bring them into the original's place, and paste."""
-        size = original.face.crop.size
-        pixels = self._parts.renderer.render(identity.styles, size=size)
-        mesh = self._parts.landmarker.refine(pixels, _scaled(original.mesh, len(pixels) / size))
+        canvas = original.canvas
+        pixels = self._parts.renderer.render(identity.styles, size=canvas.size)
+        mesh = self._parts.landmarker.refine(pixels, _scaled(canvas.mesh, len(pixels) / canvas.size))
         pasteable = self._parts.parser.parse(pixels)[..., FACE, None]
         rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)
-        wanted = fusion.reshape(original.mesh, _scaled(mesh, size / len(pixels)), amount=self._config.shape_change)
-        aim = wanted
-        for _ in range(_CORRECTIONS):
-            aim = self._corrected(aim, wanted, original, *self._place(original, rendered, aim))
-        colours, alpha = self._place(original, rendered, aim)
+        aim = self._aim(original.draft, rendered)
+        colours, alpha = _place(canvas, rendered, _scaled(aim, canvas.size / original.draft.size))
         return compositing.paste(image, colours, alpha, matrix=original.face.crop.matrix)
 
-    def _place(self, original: _Original, rendered: _Rendered, aim: FaceMesh) -> tuple[Floats, Floats]:
-        """The rendered face with its landmarks at `aim`, in the original's light (S, S, 3), and its mask (S, S)."""
-        size, mesh = original.face.crop.size, original.mesh
-        layers = fusion.deform(rendered.layers, rendered.mesh, aim, size=size)
-        colours, pasteable = layers[..., :3], layers[..., 3]
-        width_px = fusion.face_width(mesh)
-        outline = fusion.outline_mask(mesh, size, forehead=_FOREHEAD)
-        alpha = fusion.fusion_mask(original.replaceable, pasteable, outline, width_px=width_px)
-        weight = np.minimum(original.replaceable, pasteable) * fusion.outline_mask(mesh, size)
-        lit = fusion.relight(colours, original.colours, weight, width_px=width_px)
-        return fusion.soften(lit, original.colours, weight), alpha
-
-    def _corrected(
-        self, aim: FaceMesh, wanted: FaceMesh, original: _Original, colours: Floats, alpha: Floats
-    ) -> FaceMesh:
+    def _aim(self, draft: _Canvas, rendered: _Rendered) -> FaceMesh:
         """Where to aim so that the landmarks, as they are found in the fused face, come out where they are wanted.
 
         The landmarker reads texture, too: the same positions under another skin are found elsewhere.
         """
-        fused = original.colours + (colours - original.colours) * alpha[..., None]
+        ratio = draft.size / len(rendered.layers)
+        wanted = fusion.reshape(draft.mesh, _scaled(rendered.mesh, ratio), amount=self._config.shape_change)
+        colours, alpha = _place(draft, rendered, wanted)
+        fused = draft.colours + (colours - draft.colours) * alpha[..., None]
         found = self._parts.landmarker.refine(np.rint(fused * 255).astype(np.uint8), wanted)
-        return replace(aim, points=aim.points + _CORRECTION_GAIN * (wanted.points - found.points))
+        return replace(wanted, points=wanted.points + _CORRECTION_GAIN * (wanted.points - found.points))
+
+
+def _place(canvas: _Canvas, rendered: _Rendered, aim: FaceMesh) -> tuple[Floats, Floats]:
+    """The rendered face with its landmarks at `aim`, in the canvas's light (S, S, 3), and its mask (S, S)."""
+    layers = fusion.deform(rendered.layers, rendered.mesh, aim, size=canvas.size)
+    colours, pasteable = layers[..., :3], layers[..., 3]
+    width_px = fusion.face_width(canvas.mesh)
+    outline = fusion.outline_mask(canvas.mesh, canvas.size, forehead=_FOREHEAD)
+    alpha = fusion.fusion_mask(canvas.replaceable, pasteable, outline, glasses=canvas.kept, width_px=width_px)
+    weight = np.minimum(canvas.skin, pasteable) * fusion.outline_mask(canvas.mesh, canvas.size)
+    lit = fusion.relight(colours, canvas.colours, weight, width_px=width_px)
+    return fusion.soften(lit, canvas.colours, weight), alpha
 
 
 def _moved(mesh: FaceMesh, crop: Crop) -> FaceMesh:

@@ -26,7 +26,13 @@ _LIGHT_SIGMA = 0.12  # of the face's width: finer structure belongs to the new f
 _MAX_LOG_GAIN = 1.2
 _CHEEKS = (50, 280, 205, 425, 101, 330)
 _LENS_WIDTH, _LENS_HEIGHT, _CLEAR = 0.62, 0.42, 0.4  # half axes over the eye's width; lightness difference
-_MAYBE_FACE, _SURELY_FACE, _DOUBT = 0.3, 0.6, 0.3  # of the parser's probability; the width of the doubt above
+_RIM, _FRAME = 1.3, 0.5  # as far from the eye a lens may reach; log of the ratio to the cheeks' colour that is no skin
+_MAYBE_FACE, _SURELY_FACE, _MAYBE_FRAME, _DOUBT = (
+    0.3,
+    0.6,
+    0.2,
+    0.3,
+)  # of the parser's probability; the width of the doubt above
 _SHARPER = 1.4  # how much finer structure the new face may show: a detail missed is seen more than one too many
 _MAX_RESHAPE = 0.6
 _DARKEST = 0.02  # added before taking logarithms, so that black pixels do not dominate
@@ -99,26 +105,35 @@ def outline_mask(mesh: FaceMesh, size: int, *, forehead: float = 0.0) -> Floats:
 
 
 def lens_mask(colours: Floats, mesh: FaceMesh, glasses: Floats) -> Floats:
-    """(S, S): the surroundings of each eye that are seen through a clear lens, and have to be replaced with the face.
+    """(S, S): what is seen of the face through clear lenses, and has to be replaced with it.
 
     `glasses` (S, S) is the parser's probability, which covers lenses as well as frames. A lens is clear where its
-    lightness is near that of the cheeks.
+    lightness around the eye is near that of the cheeks; through it are seen the eye with its surroundings, and whatever
+    has the cheeks' colour. The rest is frame.
     """
     size = colours.shape[0]
     mask = np.zeros((size, size), np.float32)
     luma = colours @ _LUMA
-    cheeks = np.median(luma[_pixels(mesh, _CHEEKS, size)])
+    cheek = np.median(colours[_pixels(mesh, _CHEEKS, size)], axis=0)
+    skin = np.clip((_FRAME - np.abs(np.log((colours + _DARKEST) / (cheek + _DARKEST))).max(2)) / _FRAME * 2, 0, 1)
     for _, corners, _ in _EYES:
-        ends = mesh.points[list(corners), :2].astype(np.float64)
-        centre, across = ends.mean(0), ends[1] - ends[0]
-        width, angle = float(np.hypot(*across)), float(np.degrees(np.arctan2(across[1], across[0])))
-        eye = np.zeros((size, size), np.uint8)
-        axes = (max(1, round(_LENS_WIDTH * width)), max(1, round(_LENS_HEIGHT * width)))
-        cv2.ellipse(eye, (round(centre[0]), round(centre[1])), axes, angle, 0, 360, 1, -1)
+        eye = _ellipse(mesh, corners, size, axes=(_LENS_WIDTH, _LENS_HEIGHT))
         seen = (eye > 0) & (glasses > 0.5)
-        if seen.any() and abs(float(np.median(luma[seen])) - cheeks) < _CLEAR * cheeks:
-            mask = np.maximum(mask, eye.astype(np.float32))
-    return mask
+        if seen.any() and abs(float(np.quantile(luma[seen], 0.7)) - cheek @ _LUMA) < _CLEAR * (cheek @ _LUMA):
+            lens = _ellipse(mesh, corners, size, axes=(_RIM, _RIM)) * np.minimum(skin, glasses)
+            mask = np.maximum(mask, np.maximum(eye, lens))
+    return np.asarray(mask, np.float32)
+
+
+def _ellipse(mesh: FaceMesh, corners: tuple[int, ...], size: int, *, axes: tuple[float, float]) -> Floats:
+    """(S, S) 1 in an ellipse around an eye, whose half axes are given in widths of the eye."""
+    ends = mesh.points[list(corners), :2].astype(np.float64)
+    centre, across = ends.mean(0), ends[1] - ends[0]
+    width, angle = float(np.hypot(*across)), float(np.degrees(np.arctan2(across[1], across[0])))
+    filled = np.zeros((size, size), np.float32)
+    half = (max(1, round(axes[0] * width)), max(1, round(axes[1] * width)))
+    cv2.ellipse(filled, (round(centre[0]), round(centre[1])), half, angle, 0, 360, 1.0, -1)
+    return filled
 
 
 def _pixels(mesh: FaceMesh, vertices: tuple[int, ...], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -199,19 +214,23 @@ def _detail(colours: Floats, weight: Floats) -> float:
     return float(np.sqrt((fine**2 * weight).sum() / total) / ((luma * weight).sum() / total + _DARKEST))
 
 
-def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, width_px: float) -> Floats:
-    """Soft mask of what is replaced: face in the original, face in the generated, inside the outline.
+def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, glasses: Floats, width_px: float) -> Floats:
+    """Soft mask of what is replaced: face in the original, face in the generated, inside the outline, not behind
+    glasses.
 
-    The edge falls off inwards only, so that nothing outside these three is touched.
+    The edge falls off inwards only, so that nothing outside these is touched. It is wide towards hair and background,
+    and narrow along frames: between two frames a wide one would leave a mixture of both faces.
     """
     # A face shown through another is neither: where the parser is more sure than not, the mask is full. Of the
     # generated face only what is surely face may arrive; elsewhere the original stays.
-    gone = np.clip((replaceable - _MAYBE_FACE) / _DOUBT, 0, 1)
+    gone = np.clip((np.maximum(replaceable, glasses) - _MAYBE_FACE) / _DOUBT, 0, 1)
     arriving = np.clip((pasteable - _SURELY_FACE) / _DOUBT, 0, 1)
     inside: Floats = np.minimum(np.minimum(gone, arriving), outline)
     feather = max(1.0, 0.02 * width_px)
     eroded = np.asarray(cv2.erode((inside > 0.5).astype(np.float32), _disc(feather)), np.float32)
-    return np.minimum(_blur(eroded, feather), inside)
+    behind = np.clip((glasses - _MAYBE_FRAME) / _DOUBT, 0, 1)
+    mask: Floats = np.minimum(np.minimum(_blur(eroded, feather), inside), 1 - behind)
+    return mask
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from g2face_model.networks.generator import Generator
-from g2face_model.training.people import RENDER_PX, draw, stack_styles, to_pixels
+from g2face_model.training import draws
+from g2face_model.training.people import RENDER_PX, SHARD, stack_styles, to_pixels
 from g2face_model.types import Floats, Image
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def _portraits(store: WeightStore) -> list[Image]:
     generator = Generator()
     generator.load_state_dict(store.tensors("generator"))
     generator.eval()
-    latents = {shard: draw(generator, shard) for shard in {place.shard for place in _PLACES}}
+    draw = draws.plain(generator)
+    latents = {shard: draw(shard, SHARD) for shard in {place.shard for place in _PLACES}}
     people = [tuple(w[place.number][None] for w in latents[place.shard]) for place in _PLACES]
     return [to_pixels(generator.synthesis(stack_styles(*person), size=RENDER_PX)[0]) for person in people]
 

@@ -31,10 +31,10 @@ _TONES = (151, 108, 337, 50, 280, 205, 425, 5, 164, 199, 200, 172, 397)
 _MAX_ANGLE, _MAX_SPREADS = 38 / 30, 3.0  # of a condition; outside of these few generated people were seen
 _TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 # One unit of implausibility: what a stranger would notice.
-_YEARS, _SEX, _ANCESTRY, _EXPRESSION = 9.0, 0.3, 0.5, 0.4
+_YEARS, _SEX, _ANCESTRY, _EXPRESSION = 9.0, 0.3, 0.3, 0.4
 _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 10.0, 6.0, 15.0, 1.5
 _LEADING = 20  # shape components that a stranger could see
-_DRAW = 1.5  # spread of the keyed draw: how much plausibility is given up for variety
+_DRAW = 1.0  # spread of the keyed draw: how much plausibility is given up for variety
 _PUSHES = (0.3, 0.6, 1.0, 1.5)  # how hard each candidate is pushed away from the original, in parallel
 _LIKENESS, _ALIKE = 12.0, -0.05  # cost of predicted similarity above this, per unit of cosine
 _WORRY = 0.12  # of cosine, per step that a recogniser was found from its aim
@@ -129,7 +129,6 @@ class Gallery:
         cost += (np.abs(difference[:, -EXPRESSIONS:]).sum(1) / 2 / _EXPRESSION) ** 2
         return np.asarray(cost, np.float32)
 
-
     def lookalikes(self, number: int, count: int) -> NDArray[np.intp]:
         """(count,): the others who look most like a person, in any pose and with any expression."""
         looks = Attributes(float(self.ages[number]), float(self.masculinity[number]), self.ancestry[number])
@@ -141,7 +140,8 @@ class Gallery:
         """(N,): squared distance in age, sex and ancestry."""
         gaps = ((self.ages - wanted.age_years) / _YEARS) ** 2
         gaps += ((self.masculinity - wanted.masculinity) / _SEX) ** 2
-        return gaps + (np.abs(self.ancestry - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
+        gaps += (np.abs(self.ancestry - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
+        return np.asarray(gaps, np.float32)
 
 
 class IdentityModel:
@@ -279,6 +279,13 @@ def oddity(expression: Floats, attributes: Floats, looks: Looks, condition: Floa
     odd += (np.abs(attributes[:, 2:-1] - wanted.ancestry).sum(1) / 2 / _ANCESTRY) ** 2
     odd += (np.maximum(_BARE - attributes[:, -1], 0) / _HIDDEN) ** 2
     return np.asarray(odd, np.float32)
+
+
+def looks_gap(found: Attributes, wanted: Attributes) -> float:
+    """Squared distance in age, sex and ancestry, in units that a stranger would notice."""
+    years = ((found.age_years - wanted.age_years) / _YEARS) ** 2
+    sex = ((found.masculinity - wanted.masculinity) / _SEX) ** 2
+    return float(years + sex + (np.abs(found.ancestry - wanted.ancestry).sum() / 2 / _ANCESTRY) ** 2)
 
 
 def _strangeness(latents: Floats) -> Floats:

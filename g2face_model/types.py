@@ -110,12 +110,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class AnonymizedFace:
-    """A replaced face: rectangle (left, top, width, height) in whole px of the photograph, the boolean mask (height,
-    width) of the pixels that may differ from the original, and the verdict. Masks of one photograph are disjoint."""
+    """A replaced face: box, landmarks and expression probabilities (7,) of the original, rectangle (left, top, width,
+    height) in whole px of the photograph, the boolean mask (height, width) of the pixels that may differ from the
+    original, and the verdict. Masks of one photograph are disjoint."""
 
     index: int
     box: Box
     landmarks: Landmarks
+    expression: Floats
     rectangle: tuple[int, int, int, int]
     mask: NDArray[np.bool_]
     verdict: Verdict

@@ -59,18 +59,21 @@ class Gate:
         embeddings = {recogniser.name: recogniser.embed(image, mesh) for recogniser in self.recognisers}
         return Fingerprint(embeddings, mesh, expression)
 
-    def judge(self, before: Fingerprint, image: Image, *, attempts: int) -> Verdict:
-        """Look at the changed photograph where the face was, and compare. The landmarker starts from the old mesh."""
+    def measure_again(self, before: Fingerprint, image: Image) -> Fingerprint:
+        """Look at the changed photograph where the face was. The landmarker starts from the old mesh."""
         mesh = self._landmarker.refine(image, before.mesh)
-        after = self.measure(image, mesh, self.expression(image, mesh))
+        return self.measure(image, mesh, self.expression(image, mesh))
+
+    def judge(self, before: Fingerprint, after: Fingerprint, *, attempts: int) -> Verdict:
+        """Compare a face with what became of it."""
         similarities = {
             name: similarity(embedding, after.embeddings[name]) for name, embedding in before.embeddings.items()
         }
-        nme = landmark_nme(before.mesh, mesh)
+        nme = landmark_nme(before.mesh, after.mesh)
         agreement = expression_agreement(before.expression, after.expression)
         reasons = [
             *self._recognised(similarities),
-            *(["face not found again"] if not mesh.score >= self._config.min_mesh_score else []),
+            *(["face not found again"] if not after.mesh.score >= self._config.min_mesh_score else []),
             *(["landmarks moved"] if not nme <= self._config.max_landmark_nme else []),
             *(["expression changed"] if self._changed(before.expression, after.expression, agreement) else []),
         ]

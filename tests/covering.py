@@ -11,6 +11,8 @@ from g2face_model.detection import FaceDetector
 from g2face_model.types import AnonymizedFace, AnonymizedImage, Image, Landmarks, Verdict
 from g2face_model.weights import WeightStore
 
+_NO_EXPRESSION = np.full(7, 1 / 7, np.float32)
+
 
 class Covering:
     """Detects with the real detector. `verdict` is what it claims of every face."""
@@ -25,5 +27,7 @@ class Covering:
             patch = compositing.cover(image, box, None, noise=np.random.default_rng(list(seeds(index))))
             patch.apply(result)
             nowhere = Landmarks(np.zeros((68, 2), np.float32))
-            faces.append(AnonymizedFace(index, box, nowhere, patch.rectangle, patch.mask, self._verdict))
+            faces.append(
+                AnonymizedFace(index, box, nowhere, _NO_EXPRESSION, patch.rectangle, patch.mask, self._verdict)
+            )
         return AnonymizedImage(result, tuple(faces), "covering")

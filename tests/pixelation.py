@@ -9,6 +9,8 @@ import numpy as np
 
 from g2face_model.types import AnonymizedFace, AnonymizedImage, Box, Image, Landmarks, Verdict
 
+_NO_EXPRESSION = np.full(7, 1 / 7, np.float32)
+
 
 @dataclass(frozen=True)
 class Pixelation:
@@ -33,4 +35,12 @@ class Pixelation:
         verdict = Verdict(self.outcome, {"colour": float("nan"), "shape": 0.25}, 0.0125, 0.9, 2, reasons)
         mask = np.ones((height, width), np.bool_)
         box = Box(left, top, left + width, top + height, 1.0)
-        return AnonymizedFace(index, box, Landmarks(np.zeros((68, 2), np.float32)), rectangle, mask, verdict)
+        return AnonymizedFace(
+            index,
+            box,
+            Landmarks(np.zeros((68, 2), np.float32)),
+            np.full(7, 1 / 7, np.float32),
+            rectangle,
+            mask,
+            verdict,
+        )

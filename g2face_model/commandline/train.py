@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             stage.add_argument("--part", type=int, default=0, help="this process's share, counted from 0 ...")
             stage.add_argument("--parts", type=int, default=1, help="... of so many")
         if name == "gallery":
-            stage.add_argument("--size", type=int, default=3200, help="people kept")
+            stage.add_argument("--size", type=int, default=4000, help="people kept")
     parser.set_defaults(run=run)
 
 
@@ -62,13 +62,20 @@ def _people(store: WeightStore, args: argparse.Namespace) -> None:
         "moved": lambda: draws.moved(IdentityModel.load(store)),
     }[args.stage]()
     share = {"count": args.count, "part": args.part, "parts": args.parts}
-    make_people(generator, MeshLandmarker(store), draw, args.people, **share)
+    folder = args.people if args.stage == "people" else args.people / args.stage
+    make_people(generator, MeshLandmarker(store), draw, folder, **share)
+
+
+def _folders(args: argparse.Namespace, *extra: str) -> list[Path]:
+    """The folder of people, last, and what it holds of these others."""
+    return [*(args.people / name for name in extra), args.people]
 
 
 def _describe(store: WeightStore, args: argparse.Namespace) -> None:
     from g2face_model.training.description import describe_people
 
-    describe_people(store, args.people)
+    for folder in _folders(args, "moved", "rare"):
+        describe_people(store, folder)
 
 
 def _geometry(_: WeightStore, args: argparse.Namespace) -> None:
@@ -91,7 +98,7 @@ def _mapping(store: WeightStore, args: argparse.Namespace) -> None:
     from g2face_model.training import mapping
     from g2face_model.weights import save_trained
 
-    prepared = mapping.prepare(args.people, GeometryModel.load(store))
+    prepared = mapping.prepare(*_folders(args, "moved", "rare"), geometry=GeometryModel.load(store))
     tensors, metadata, figures = mapping.train(prepared, config=mapping.MappingConfig())
     json.dump({"people": len(prepared.corpus), **figures}, sys.stdout)
     print()
@@ -105,7 +112,9 @@ def _gallery(store: WeightStore, args: argparse.Namespace) -> None:
 
     statistics = store.tensors("mapping")
     mean, spread = (statistics[f"latent.{name}"].float().numpy() for name in ("mean", "spread"))
-    tensors = make_gallery(args.people, GeometryModel.load(store), mean=mean, spread=spread, size=args.size)
+    tensors = make_gallery(
+        *_folders(args, "rare"), geometry=GeometryModel.load(store), mean=mean, spread=spread, size=args.size
+    )
     print(f"{len(tensors['latents'])} people")
     save_trained("gallery", tensors, metadata={})
 

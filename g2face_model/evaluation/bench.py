@@ -40,7 +40,7 @@ _OF_PARTS = {
     "renderer": "render",
     "parser": "crop and parse",
 }
-_OF_METHODS = {("gate", "expression"): "measure", ("gate", "measure"): "measure", ("gate", "judge"): "judge"}
+_OF_METHODS = {("gate", "expression"): "measure", ("gate", "measure"): "measure", ("gate", "measure_again"): "judge"}
 _OF_MODULES: tuple[tuple[ModuleType, str, str], ...] = (
     (alignment, "extract", "crop and parse"),
     (compositing, "paste", "paste"),

@@ -95,12 +95,12 @@ def _save(path: Path, arrays: dict[str, NDArray[np.float16]] | dict[str, Floats]
     partial.rename(path)
 
 
-def read_descriptions(folder: Path) -> Iterator[tuple[People, dict[str, Floats], Description]]:
+def read_descriptions(*folders: Path) -> Iterator[tuple[People, dict[str, Floats], Description]]:
     """People with their embeddings and descriptions, shard by shard; shards without are passed over."""
-    for path in sorted(folder.glob("[0-9][0-9][0-9][0-9].npz")):
+    for path in (path for folder in folders for path in sorted(folder.glob("[0-9][0-9][0-9][0-9].npz"))):
         embeddings, description = path.with_suffix(".embeddings.npz"), path.with_suffix(".description.npz")
         if embeddings.exists() and description.exists():
             with np.load(embeddings) as first, np.load(description) as second:
                 vectors = {name: first[name].astype(np.float32) for name in first.files}
                 found = Description(**{name: second[name].astype(np.float32) for name in second.files})
-            yield next(read_people(folder, only=path)), vectors, found
+            yield next(read_people(path.parent, only=path)), vectors, found

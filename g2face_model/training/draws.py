@@ -10,9 +10,11 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from g2face_model.identity import IdentityModel
 from g2face_model.networks.generator import COARSE, WIDTH, Generator
+from g2face_model.types import Floats
 
 # shard number, people -> their coarse and fine w, (people, 512) each
 Draw: TypeAlias = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
@@ -57,24 +59,24 @@ def rare(generator: Generator, identities: IdentityModel) -> Draw:
         crowd = mean + truncation * (generator.mapping_forward(z) - mean)
         attributes = identities.predicted_attributes(crowd.numpy())
         bare = np.flatnonzero(attributes[:, -1] > _BARE)
-        chosen = crowd[bare[_spread_evenly(cells(attributes[bare]), count)]]
+        chosen = crowd[bare[spread_evenly(cells(attributes[bare]), count)]]
         return chosen, chosen
 
     return draw
 
 
-def cells(attributes: np.ndarray) -> np.ndarray:
+def cells(attributes: Floats) -> NDArray[np.intp]:
     """Attributes (N, 8) as in networks/mapping.py -> (N,) number of the cell of sex, age band and ancestry."""
     age = np.digitize(attributes[:, 0] * 10, _AGES)
     ancestry = np.where(attributes[:, 2:7].max(1) > _RARE_ANCESTRY, attributes[:, 2:7].argmax(1), 5)
-    return np.asarray((ancestry * (len(_AGES) + 1) + age) * 2 + (attributes[:, 1] > 0.5))
+    return np.asarray((ancestry * (len(_AGES) + 1) + age) * 2 + (attributes[:, 1] > 0.5), np.intp)
 
 
-def _spread_evenly(numbers: np.ndarray, count: int) -> list[int]:
-    """Rows, one from each cell in turn, the emptiest cells first."""
-    members = sorted((np.flatnonzero(numbers == k).tolist() for k in np.unique(numbers)), key=len)
+def spread_evenly(kinds: NDArray[np.intp], count: int) -> list[int]:
+    """Rows of `kinds` (N,), one of each kind in turn, the rarest first; at most `count`."""
+    members = sorted((np.flatnonzero(kinds == kind).tolist() for kind in np.unique(kinds)), key=len)
     chosen: list[int] = []
-    for turn in range(len(numbers)):
+    for turn in range(len(kinds)):
         chosen += [rows[turn] for rows in members if turn < len(rows)]
         if len(chosen) >= count:
             break
@@ -90,7 +92,7 @@ def moved(identities: IdentityModel) -> Draw:
     def draw(shard: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         chance = np.random.default_rng(_MOVED_SEED + shard)
         donors = chance.integers(len(identities.gallery), size=count)
-        others = [int(chance.choice(identities.gallery.lookalikes(donor, _LOOKALIKES))) for donor in donors]
+        others = np.array([chance.choice(identities.gallery.lookalikes(donor, _LOOKALIKES)) for donor in donors])
         styles = identities.moved(donors, others, push=chance.uniform(0, _MAX_PUSH, count).astype(np.float32))
         coarse, fine = styles[:, 0], styles[:, COARSE]
         return torch.from_numpy(coarse.copy()), torch.from_numpy(fine.copy())

@@ -96,11 +96,14 @@ class Prepared:
     metric: Tensor  # of shape coefficients, see GeometryModel.metric
 
 
-def prepare(folder: Path, geometry: GeometryModel, *, min_score: float = 0.99) -> Prepared:
-    """Read people and descriptions, leave out pictures in which no face was found, and standardise."""
+def prepare(*folders: Path, geometry: GeometryModel, min_score: float = 0.99) -> Prepared:
+    """Read people and descriptions, leave out pictures in which no face was found, and standardise.
+
+    The last people of the last folder will be held out.
+    """
     latents, conditions, attributes = [], [], []
     embeddings: dict[str, list[Floats]] = {name: [] for name in CODE_SIZES}
-    for people, vectors, described in read_descriptions(folder):
+    for people, vectors, described in read_descriptions(*folders):
         good = np.flatnonzero(people.scores > min_score)
         latents.append(people.coarse[good])
         conditions += [_condition(geometry, people, described, i) for i in good.tolist()]

@@ -1,7 +1,7 @@
 """Generated people, the training data: latents, the picture, its mesh. Unlimited, labelled exactly, nobody's likeness.
 
-A person takes one w for the coarse slots (pose, shape, expression, hair) and another for the fine slots (colours); a draw
-(draws.py) says which. Shards are files of 100 people, and making them is resumable.
+A person takes one w for the coarse slots (pose, shape, expression, hair) and another for the fine slots (colours);
+a draw (draws.py) says which. Shards are files of 100 people, and making them is resumable.
 """
 
 from __future__ import annotations

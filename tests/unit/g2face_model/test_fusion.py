@@ -8,11 +8,13 @@ import pytest
 from drawn_face import drawn_mesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from g2face_model.fusion import (
     deform,
     face_width,
     fusion_mask,
+    lens_mask,
     match_chroma,
     outline_mask,
     relight,
@@ -290,6 +292,9 @@ def test_soften_compares_within_the_face(weight: Floats) -> None:
     assert np.array_equal(soften(generated, behind, weight), soften(generated, smooth, weight))
 
 
+NO_GLASSES = np.zeros((SIZE, SIZE), np.float32)
+
+
 def _patches(seed: int) -> Floats:
     """A mask (96, 96) of a few soft blobs."""
     noise = np.random.default_rng(seed).normal(size=(96, 96)).astype(np.float32)
@@ -298,30 +303,32 @@ def _patches(seed: int) -> Floats:
 
 
 @settings(max_examples=40)
-@given(seeds=st.tuples(*[st.integers(0, 10_000)] * 3), width_px=st.floats(5, 120))
-def test_mask_never_leaves_what_may_be_replaced(seeds: tuple[int, int, int], width_px: float) -> None:
-    layers = [_patches(seed) for seed in seeds]
-    mask = fusion_mask(*layers, width_px=width_px)
+@given(seeds=st.tuples(*[st.integers(0, 10_000)] * 4), width_px=st.floats(5, 120))
+def test_mask_never_leaves_what_may_be_replaced(seeds: tuple[int, int, int, int], width_px: float) -> None:
+    *layers, glasses = (_patches(seed) for seed in seeds)
+    mask = fusion_mask(*layers, glasses=glasses, width_px=width_px)
     assert mask.shape == (96, 96)
     assert mask.min() >= 0
     assert mask.max() <= 1
     replaceable, pasteable, outline = layers
-    assert not mask[(replaceable <= 0.3) | (pasteable <= 0.6) | (outline == 0)].any()
+    assert not mask[
+        (np.maximum(replaceable, glasses) <= 0.3) | (glasses >= 0.5) | (pasteable <= 0.6) | (outline == 0)
+    ].any()
     assert (mask <= outline + 1e-6).all()
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_mask_is_empty_where_any_layer_forbids(which: int, mesh: FaceMesh) -> None:
     layers = [outline_mask(mesh, SIZE)] * 3
-    assert fusion_mask(*layers, width_px=90).max() > 0.99
+    assert fusion_mask(*layers, glasses=NO_GLASSES, width_px=90).max() > 0.99
     layers[which] = np.zeros((SIZE, SIZE), np.float32)
-    assert not fusion_mask(*layers, width_px=90).any()
+    assert not fusion_mask(*layers, glasses=NO_GLASSES, width_px=90).any()
 
 
 def test_mask_is_whole_inside_and_soft_at_the_edge(mesh: FaceMesh) -> None:
     outline, width = outline_mask(mesh, SIZE), face_width(mesh)
     everywhere = np.ones((SIZE, SIZE), np.float32)
-    mask = fusion_mask(everywhere, everywhere, outline, width_px=width)
+    mask = fusion_mask(everywhere, everywhere, outline, glasses=NO_GLASSES, width_px=width)
     core = cv2.erode(outline, np.ones((21, 21))) > 0.99
     assert (mask[core] > 0.95).all()
     assert not mask[outline == 0].any()
@@ -333,7 +340,54 @@ def test_mask_bends_around_a_hand(mesh: FaceMesh) -> None:
     bare = outline.copy()
     bare[110:, :90] = 0
     everywhere = np.ones((SIZE, SIZE), np.float32)
-    mask = fusion_mask(bare, everywhere, outline, width_px=face_width(mesh))
+    mask = fusion_mask(bare, everywhere, outline, glasses=NO_GLASSES, width_px=face_width(mesh))
     assert not mask[110:, :90].any()
     assert mask[80, 80] > 0.95
     assert mask[115, 100] > 0.9
+
+
+def test_mask_is_full_right_beside_a_frame(mesh: FaceMesh) -> None:
+    """A lens is small: were the edge as wide along a frame as along hair, half the original's eye would stay."""
+    outline, glasses = outline_mask(mesh, SIZE), NO_GLASSES.copy()
+    glasses[60:100:8, 50:140] = 1  # bars, eight px apart
+    skin = np.clip(outline - glasses, 0, 1)
+    everywhere = np.ones((SIZE, SIZE), np.float32)
+    mask = fusion_mask(skin, everywhere, outline, glasses=glasses, width_px=face_width(mesh))
+    assert not mask[60:100:8, 50:140].any()
+    assert mask[64:100:8, 80:110].min() > 0.95
+    wide = fusion_mask(skin, everywhere, outline, glasses=NO_GLASSES, width_px=face_width(mesh))
+    assert wide[64:100:8, 80:110].max() < 0.95
+
+
+def _spectacles(mesh: FaceMesh, *, lens: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """A face with glasses, where the parser sees glasses (lenses and frames), and the frames alone."""
+    colours = np.broadcast_to(LIGHT_SKIN, (SIZE, SIZE, 3)).astype(np.float32)
+    whole, inner = np.zeros((2, SIZE, SIZE), np.uint8)
+    for corners in ((33, 133), (362, 263)):
+        ends = mesh.points[list(corners), :2]
+        centre, width = ends.mean(0), float(np.linalg.norm(ends[1] - ends[0]))
+        for mask, share in ((whole, 1.0), (inner, 0.85)):
+            low, high = (np.round(centre + sign * share * width * np.float32([1, 0.7])).astype(int) for sign in (-1, 1))
+            mask[low[1] : high[1], low[0] : high[0]] = 1
+    frames = (whole - inner).astype(bool)
+    colours[inner > 0] = lens
+    colours[frames] = 0.05
+    return colours, whole.astype(np.float32), frames
+
+
+def test_a_clear_lens_is_seen_through_but_its_frame_stays(mesh: FaceMesh) -> None:
+    colours, glasses, frames = _spectacles(mesh, lens=LIGHT_SKIN)
+    found = lens_mask(colours, mesh, glasses)
+    assert found[(glasses > 0) & ~frames].min() > 0.9
+    assert found[frames].max() < 0.1
+    assert not found[glasses == 0].any()
+
+
+def test_nothing_is_seen_through_a_dark_lens(mesh: FaceMesh) -> None:
+    colours, glasses, _ = _spectacles(mesh, lens=np.float32([0.08, 0.07, 0.06]))
+    assert not lens_mask(colours, mesh, glasses).any()
+
+
+def test_without_glasses_there_is_no_lens(mesh: FaceMesh) -> None:
+    colours, _, _ = _spectacles(mesh, lens=LIGHT_SKIN)
+    assert not lens_mask(colours, mesh, NO_GLASSES).any()

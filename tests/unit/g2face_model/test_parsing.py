@@ -9,7 +9,8 @@ from g2face_model.alignment import extract
 from g2face_model.landmarks import MeshLandmarker, sixty_eight
 from g2face_model.networks.generator import SLOTS, Generator
 from g2face_model.parsing import FACE, GLASSES, OTHER, FaceParser, glasses_probe
-from g2face_model.training.people import draw, mean_latent, stack_styles, to_pixels
+from g2face_model.training.draws import mean_latent, plain
+from g2face_model.training.people import SHARD, stack_styles, to_pixels
 from g2face_model.types import Box, Crop, Image
 from g2face_model.weights import WeightStore
 
@@ -100,7 +101,7 @@ def test_probe_picks_wearers_among_people_it_was_not_fitted_on(
     weight, bias = glasses_probe(store)
     assert weight.shape == (512,)
     with torch.inference_mode():
-        coarse, fine = draw(generator, 900)
+        coarse, fine = plain(generator)(900, SHARD)
         order = (coarse.numpy() @ weight + bias).argsort()
         shares = []
         for index in (*order[:3], *order[-3:]):

@@ -25,6 +25,8 @@ from g2face_model.types import AnonymizedFace, Box, Image, Landmarks, Verdict
 SECRET = bytes(range(32))
 HEADER_BYTES = 57
 
+NO_EXPRESSION = np.full(7, 1 / 7, np.float32)
+
 
 def example() -> tuple[Image, Image, tuple[RecoveryPayload, ...]]:
     """An original, its anonymized image and the payloads of its two faces."""
@@ -34,7 +36,7 @@ def example() -> tuple[Image, Image, tuple[RecoveryPayload, ...]]:
         published[4:14, left : left + 8] = 0
         box, points = Box(left, 4, left + 8, 14, 1.0), Landmarks(np.zeros((68, 2), np.float32))
         mask = np.ones((10, 8), np.bool_)
-        faces.append(AnonymizedFace(index, box, points, (left, 4, 8, 10), mask, Verdict("covered")))
+        faces.append(AnonymizedFace(index, box, points, NO_EXPRESSION, (left, 4, 8, 10), mask, Verdict("covered")))
     return original, published, recovery.protect(original, published, faces)
 
 
@@ -209,9 +211,9 @@ def test_a_key_file_that_is_not_there_or_has_no_folder(tmp_path: Path) -> None:
 def test_the_payload_format_carries_many_faces() -> None:
     original = secrets.token_bytes(3 * 100 * 4)
     image = np.frombuffer(original, np.uint8).reshape(4, 100, 3)
-    points = Landmarks(np.zeros((68, 2), np.float32))
+    points, column, covered = Landmarks(np.zeros((68, 2), np.float32)), np.ones((4, 1), np.bool_), Verdict("covered")
     faces = [
-        AnonymizedFace(i, Box(i, 0, i + 1, 4, 1.0), points, (i, 0, 1, 4), np.ones((4, 1), np.bool_), Verdict("covered"))
+        AnonymizedFace(i, Box(i, 0, i + 1, 4, 1.0), points, NO_EXPRESSION, (i, 0, 1, 4), column, covered)
         for i in range(100)
     ]
     payloads = recovery.protect(image, np.zeros_like(image), faces)

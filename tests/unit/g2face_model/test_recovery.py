@@ -23,6 +23,8 @@ from g2face_model.types import AnonymizedFace, Box, Image, Landmarks, Verdict
 GOLDEN = Path(__file__).parents[2] / "golden" / "recovery_payload_v1.bin"
 HEADER_BYTES = 104
 
+NO_EXPRESSION = np.full(7, 1 / 7, np.float32)
+
 
 def photo(height: int = 60, width: int = 80, *, seed: int = 0) -> Image:
     """Smooth colours with a little noise, as a camera would give."""
@@ -37,7 +39,7 @@ def face(index: int, left: int, top: int, width: int, height: int) -> Anonymized
     oval = ((columns * 2 + 1) / width - 1) ** 2 + ((rows * 2 + 1) / height - 1) ** 2 <= 1
     points = Landmarks(np.zeros((68, 2), np.float32))
     box = Box(left, top, left + width, top + height, 1.0)
-    return AnonymizedFace(index, box, points, (left, top, width, height), oval, Verdict("covered"))
+    return AnonymizedFace(index, box, points, NO_EXPRESSION, (left, top, width, height), oval, Verdict("covered"))
 
 
 FACES = (face(0, 5, 4, 20, 28), face(1, 40, 10, 24, 31))

@@ -39,7 +39,7 @@ class _Gate:
         self._clock.work(1.0)
         return "measured"
 
-    def judge(self) -> str:
+    def measure_again(self) -> str:
         self._clock.work(0.5)
         return self.measure()
 
@@ -70,7 +70,7 @@ def test_a_stage_within_a_stage_counts_for_the_outer_one() -> None:
     clock = _Clock()
     stopwatch, parts = bench.Stopwatch(clock), _parts(clock)
     with bench.attached(stopwatch, parts):
-        assert parts.gate.judge() == "measured"  # type: ignore[call-arg, comparison-overlap]
+        assert parts.gate.measure_again() == "measured"  # type: ignore[call-arg, comparison-overlap]
         parts.gate.measure()  # type: ignore[call-arg]
         parts.detector.detect()  # type: ignore[call-arg]
         parts.gate.limit()  # type: ignore[call-arg]

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from g2face_model.landmarks import MeshLandmarker
 from g2face_model.networks.generator import Generator
+from g2face_model.training import draws
 from g2face_model.training.face_labels import GRID
 from g2face_model.training.layers import Scene
-from g2face_model.training.people import People, draw, stack_styles, to_pixels
+from g2face_model.training.people import SHARD, People, stack_styles, to_pixels
 from g2face_model.training.scenes import Faces
 from g2face_model.training.wearers import BARE
 from g2face_model.types import Box
@@ -32,7 +33,7 @@ def generator(store: WeightStore) -> Generator:
 def people(store: WeightStore, generator: Generator) -> People:
     """Four people without glasses."""
     landmarker = MeshLandmarker(store)
-    coarse, fine = (w[4 : 4 + _COUNT] for w in draw(generator, 0))
+    coarse, fine = (w[4 : 4 + _COUNT] for w in draws.plain(generator)(0, SHARD))
     meshes, pictures = [], []
     with torch.inference_mode():
         for styles in stack_styles(coarse, fine):

@@ -38,7 +38,7 @@ QUICK = MappingConfig(predictor_epochs=6, mapping_epochs=8, batch=50)
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     folder = tmp_path_factory.mktemp("people")
     stock(folder, count=250, shards=2)
-    return prepare(folder, GeometryModel.load(WeightStore()))
+    return prepare(folder, geometry=GeometryModel.load(WeightStore()))
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def test_the_corpus_is_standardised(prepared: Prepared) -> None:
 def test_pictures_without_a_face_are_left_out(tmp_path: Path) -> None:
     [people] = stock(tmp_path, count=300)
     geometry = GeometryModel.load(WeightStore())
-    assert len(prepare(tmp_path, geometry).corpus) == 300
+    assert len(prepare(tmp_path, geometry=geometry).corpus) == 300
     people.scores[:40] = 0.2
     write_shard(tmp_path / "0000.npz", people)
-    assert len(prepare(tmp_path, geometry).corpus) == 260
+    assert len(prepare(tmp_path, geometry=geometry).corpus) == 260
 
 
 def test_codes_keep_what_tells_people_apart() -> None:
@@ -189,7 +189,7 @@ def test_training_repeats_and_its_result_can_be_loaded(prepared: Prepared, tmp_p
     stock(tmp_path / "people", count=30)
     geometry = GeometryModel.load(WeightStore())
     mean, spread = prepared.latent_mean, prepared.latent_spread
-    gallery = make_gallery(tmp_path / "people", geometry, mean=mean, spread=spread, size=20)
+    gallery = make_gallery(tmp_path / "people", geometry=geometry, mean=mean, spread=spread, size=20)
     save_trained("gallery", gallery, metadata={}, folder=tmp_path)
     model = IdentityModel.load(WeightStore(tmp_path, parts={}, trained=tmp_path))
     assert model.codes.sizes == tuple(CODE_SIZES.values())
