@@ -51,9 +51,14 @@ class StandIn:
         angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
         radius = 0.4 * min(width, height)
         points = np.stack([left + width / 2 + radius * np.cos(angle), top + height / 2 + radius * np.sin(angle)], 1)
-        box = Box(float(left), float(top), float(left + width), float(top + height), 0.9)
         return AnonymizedFace(
-            index, box, Landmarks(points.astype(np.float32)), (left, top, width, height), mask, self._verdict(index)
+            index=index,
+            box=Box(float(left), float(top), float(left + width), float(top + height), 0.9),
+            landmarks=Landmarks(points.astype(np.float32)),
+            expression=np.array([0.0, 0.0, 0.0, 0.75, 0.0, 0.0, 0.25], np.float32),
+            rectangle=(left, top, width, height),
+            mask=mask,
+            verdict=self._verdict(index),
         )
 
     def _verdict(self, index: int) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from backend import logs
 from backend.custody.inbox_opening import create_inbox_key
-from backend.errors import BackendError
+from backend.errors import BackendError, ConfigError
 from backend.jobs import Jobs
 from backend.ledger.ledger import Ledger
 from backend.metrics import Metrics
@@ -33,6 +34,7 @@ from worker.reconcile import Overseer, reconcile
 from worker.runtime import Anonymizer, Runtime, assemble, connect_labelstudio
 
 _PATIENCE_S = 5.0
+_ADOPTING_ROUNDS = 10  # every how many: Label Studio tells us of new tasks, so that looking for them rarely finds any
 
 _log = logs.get(__name__)
 
@@ -112,8 +114,7 @@ def work(runtime: Runtime, settings: Settings, *, redis_url: str, burst: bool, r
     stopping = threading.Event()
     overseer = _overseer(settings, redis_url, runtime.metrics)
     rounds = threading.Thread(target=_rounds, args=(overseer, reconcile_s, stopping), name="reconcile", daemon=True)
-    port = settings.worker.metrics_port
-    with contextlib.nullcontext() if port is None else runtime.metrics.serve(port):
+    with _scraped(runtime.metrics, settings.worker.metrics_port):
         if reconcile_s > 0 and not burst:
             rounds.start()
         try:
@@ -125,25 +126,38 @@ def work(runtime: Runtime, settings: Settings, *, redis_url: str, burst: bool, r
             overseer.ledger.close()
 
 
+@contextmanager
+def _scraped(metrics: Metrics, port: int | None) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        if port is not None:
+            try:
+                stack.enter_context(metrics.serve(port))
+            except OSError:
+                raise ConfigError("G2FACE_WORKER__METRICS_PORT is taken, or may not be listened on") from None
+        yield
+
+
 def _reconcile(settings: Settings, *, every_s: float | None) -> None:
     with _redis(settings) as redis_url:
         overseer = _overseer(settings, redis_url, Metrics())
         if every_s is None:
-            _report(overseer)
+            _report(overseer, adopting=True)
         else:
             _rounds(overseer, every_s, threading.Event())
 
 
 def _rounds(overseer: Overseer, every_s: float, stopping: threading.Event) -> None:
-    while not stopping.wait(every_s):
+    for number in itertools.count():
+        if stopping.wait(every_s):
+            return
         try:
-            _report(overseer)
+            _report(overseer, adopting=number % _ADOPTING_ROUNDS == 0)
         except Exception as error:  # the thread's edge: one bad round must not be the last one
             _log.error("reconciling failed", extra={"event": "reconcile", "reason": type(error).__name__})
 
 
-def _report(overseer: Overseer) -> None:
-    done = reconcile(overseer, now=datetime.now(UTC))
+def _report(overseer: Overseer, *, adopting: bool) -> None:
+    done = reconcile(overseer, now=datetime.now(UTC), adopting=adopting)
     if any((done.photos, done.publications, done.adopted, done.deleted)):
         counts = f"{done.photos} photos, {done.publications} publications, {done.adopted} adopted, {done.deleted} gone"
         _log.info("reconciled", extra={"event": "reconciled", "reason": counts})

@@ -111,10 +111,15 @@ def _face(image: Image, index: int, *, of: int) -> AnonymizedFace:
     side = min(slot, image.shape[0], _FACE_PX)
     left = slot * index
     grid = np.linspace(0, side - 1, 68, dtype=np.float32)
-    landmarks = Landmarks(np.stack([left + grid, grid], axis=1))
-    box = Box(float(left), 0.0, float(left + side), float(side), 1.0)
-    mask = np.ones((side, side), np.bool_)
-    return AnonymizedFace(index, box, landmarks, (left, 0, side, side), mask, Verdict("anonymized"))
+    return AnonymizedFace(
+        index=index,
+        box=Box(float(left), 0.0, float(left + side), float(side), 1.0),
+        landmarks=Landmarks(np.stack([left + grid, grid], axis=1)),
+        expression=np.full(7, 1 / 7, np.float32),
+        rectangle=(left, 0, side, side),
+        mask=np.ones((side, side), np.bool_),
+        verdict=Verdict("anonymized"),
+    )
 
 
 def _runtime(folder: Path, redis_url: str, engine: _Painter, checkpoint: Callable[[str], None]) -> Runtime:

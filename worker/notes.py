@@ -10,8 +10,8 @@ from g2face_model.types import AnonymizedFace, Floats
 
 
 def note(face: AnonymizedFace) -> FaceNote:
-    """Box, landmarks and verdict, and the original's most likely expression where the engine measured one."""
-    expression, score = likeliest(getattr(face, "expression", None))
+    """Box, landmarks and verdict, and the original's most likely expression."""
+    expression, score = likeliest(face.expression)
     box, verdict = face.box, face.verdict
     return FaceNote(
         index=face.index,
@@ -27,9 +27,10 @@ def note(face: AnonymizedFace) -> FaceNote:
     )
 
 
-def likeliest(probabilities: Floats | None) -> tuple[str | None, float | None]:
-    """The name and probability of the likeliest of EXPRESSIONS, (7,) in their order; nothing for None or NaN."""
-    if probabilities is None or len(probabilities) != len(EXPRESSIONS) or not np.isfinite(probabilities).all():
+def likeliest(probabilities: Floats) -> tuple[str | None, float | None]:
+    """The name and probability of the likeliest of EXPRESSIONS, (7,) in their order; nothing when they are no numbers,
+    as of a face that could hardly be seen."""
+    if len(probabilities) != len(EXPRESSIONS) or not np.isfinite(probabilities).all():
         return None, None
     index = int(np.argmax(probabilities))
     return EXPRESSIONS[index], float(probabilities[index])

@@ -52,12 +52,15 @@ class Reconciled:
     deleted: int = 0
 
 
-def reconcile(overseer: Overseer, *, now: datetime) -> Reconciled:
-    """One round. A part that fails is logged and leaves the others to their work."""
+def reconcile(overseer: Overseer, *, now: datetime, adopting: bool = True) -> Reconciled:
+    """One round. A part that fails is logged and leaves the others to their work.
+
+    adopting: also look through all of Label Studio's tasks in projects that adopt, which takes a while in large ones.
+    """
     photos, publications = _attempt("queue", partial(requeue, overseer.ledger, overseer.jobs, now=now)) or (0, 0)
-    projects = _attempt("projects", overseer.ledger.projects) or []
-    adopting = [project for project in projects if project.on and project.adopts]
-    adopted = sum(_attempt("adopt", partial(_poll, overseer, project, now=now)) or 0 for project in adopting)
+    projects = (_attempt("projects", overseer.ledger.projects) or []) if adopting else []
+    polled = [project for project in projects if project.on and project.adopts]
+    adopted = sum(_attempt("adopt", partial(_poll, overseer, project, now=now)) or 0 for project in polled)
     deleted = _attempt("delete", partial(delete_discarded, overseer.ledger, overseer.blobs)) or 0
     _attempt("depth", lambda: overseer.metrics.queue_depth(dict[str, int](overseer.jobs.depth())))
     return Reconciled(photos=photos, publications=publications, adopted=adopted, deleted=deleted)

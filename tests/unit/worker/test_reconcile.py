@@ -102,6 +102,7 @@ def test_tasks_that_label_studio_never_told_us_of_are_taken_over(workshop: Works
     project = workshop.project(adopts=True)
     double.add_task(LABELSTUDIO_PROJECT, {"image": "/data/upload/7/0a1b2c3d-original.png"})
     double.add_task(LABELSTUDIO_PROJECT, {"image": f"{PUBLIC_URL}/images/ours?e=0&s=0"})
+    assert reconcile(workshop.overseer(), now=now(), adopting=False) == Reconciled()
     assert reconcile(workshop.overseer(), now=now()) == Reconciled(adopted=1)
     (photo,) = workshop.ledger.photos(project.project_id)
     assert (photo.state, photo.labelstudio_task_id, photo.origin) == (PhotoState.WAITING, 1, "adoption")
