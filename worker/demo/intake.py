@@ -29,6 +29,11 @@ class Intake:
         """Make a project in Label Studio with our labelling configuration, and connect it."""
         return self._call("POST", "/projects", json={"title": title, "policy": policy})
 
+    def connect_project(self, labelstudio_id: int, *, adopts: bool) -> Json:
+        """Connect a project that Label Studio has, and take over the tasks that it holds, or only those handed in."""
+        made = self._call("POST", "/projects", json={"labelstudio_id": labelstudio_id})
+        return self._call("PATCH", f"/projects/{made['project_id']}", json={"adopts": adopts})
+
     def hand_in(self, project_id: str, originals: Sequence[Original]) -> list[Json]:
         """Hand in files in parts that a request holds; what became of each. A list goes along with every part."""
         lists = [one for one in originals if one.name.endswith(".csv")]
