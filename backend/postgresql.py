@@ -1,12 +1,13 @@
 """PostgreSQL for the stores: addresses as libpq writes them, bounded waits, and errors by what the server calls them.
 
 pg8000 reports whatever the server refuses as one kind of error, lets some of the operating system's errors through as
-they are, and knows one time limit for connecting and for every answer. `_Connection` mends these three, so that
-SQLAlchemy sees a driver like any other.
+they are, loses some when it closes a connection, and knows one time limit for connecting and for every answer.
+`_Connection` mends these, so that SQLAlchemy sees a driver like any other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,6 +114,11 @@ class _Connection(dbapi.Connection):  # type: ignore[misc]
         except dbapi.DatabaseError as error:
             raise _told_apart(error) from None
         self._usock.settimeout(silence_s)  # until here it was the time to connect
+
+    def close(self) -> None:
+        """Also of a connection that is gone already: refused at the door, it would tell of that instead of why."""
+        with contextlib.suppress(dbapi.InterfaceError):
+            super().close()
 
     def handle_messages(self, context: Any) -> None:
         """Every answer of the server comes this way."""

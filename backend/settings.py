@@ -246,8 +246,9 @@ class _SecretFiles(NestedSecretsSettingsSource):
     """Only our own: other programs' secrets lie in the same folder."""
 
     def load_secrets(self, path: Path) -> dict[str, str]:  # type: ignore[override]
-        """By variable in lower case, what the files say."""
-        return {file.name.lower(): file.read_text().strip() for file in _own_files(path)}
+        """By variable in lower case, what the files say; an empty one says nothing."""
+        said = {file.name.lower(): file.read_text().strip() for file in _own_files(path)}
+        return {name: content for name, content in said.items() if content}
 
 
 def _own_files(secrets_dir: Path) -> list[Path]:

@@ -150,6 +150,11 @@ def test_a_data_folder_that_cannot_be_is_a_config_error(monkeypatch: pytest.Monk
         Settings.load().database()
 
 
+def test_an_empty_secret_file_is_like_none(tmp_path: Path) -> None:
+    (tmp_path / "g2face_labelstudio__api_key").write_text("\n")
+    assert Settings.load(secrets_dir=tmp_path).labelstudio.api_key is None
+
+
 def test_every_setting_is_in_the_example_file() -> None:
     example = (Path(__file__).parents[3] / ".env.example").read_text()
     missing = [name for name in _known() if f"{name}=" not in example]
