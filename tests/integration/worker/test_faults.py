@@ -198,7 +198,8 @@ def test_redis_gone_in_the_middle_of_a_job_and_back_later(
 
         def done() -> bool:
             reconcile(workshop.overseer(), now=later(3600))
-            return all(workshop.ledger.photo(photo.photo_id).state is PhotoState.PUBLISHED for photo in photos)
+            states = {workshop.ledger.photo(photo.photo_id).state for photo in photos}
+            return states == {PhotoState.PUBLISHED} and workshop.ledger.discarded_blobs() == []
 
         eventually(done)
         assert process.is_alive()  # the same worker, which waited for Redis
