@@ -6,12 +6,15 @@ RUN := .venv/bin/python
 INSTALLED := .venv/.stamp-installed
 MODEL := $(RUN) -m g2face_model
 DEFACE := .venv-deface/bin/deface
+LABEL_STUDIO := .venv-label-studio/bin/label-studio
 FACES ?= ../shared/faces
 
-.PHONY: help install weights demo test lint format bench figures clean
+.PHONY: help install weights label-studio demo demo-once demo-photos test lint format bench figures clean
 
 help:
-	@echo "make demo     anonymize two portraits and a generated group, restore one, into demo-out/"
+	@echo "make demo     Label Studio with anonymized sample photos, intake, plugin and worker, until Ctrl-C"
+	@echo "make demo-once     the same, ends by itself"
+	@echo "make demo-photos   no Label Studio: anonymize the sample photos, restore one, into demo-out/"
 	@echo "make test     linters, types, import contracts and all tests"
 	@echo "make bench    speed and memory per face, beside deface"
 	@echo "make figures  privacy, utility and cost on the photographs in FACES=folder"
@@ -23,15 +26,31 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	@test -x $(RUN) || $(PYTHON) -m venv .venv
 	@echo "installing the pinned packages (about a minute, once)"
-	@$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[demo,dev,ml]'
+	@$(RUN) -m pip install -qq --disable-pip-version-check --no-deps label-studio-ml==1.0.9 label-studio-tools==0.0.4
 	@touch $@
+
+# Label Studio wants other versions of many packages, so it lives on its own, as it would in production.
+$(LABEL_STUDIO): constraints-label-studio.txt
+	@test -x .venv-label-studio/bin/python || $(PYTHON) -m venv .venv-label-studio
+	@echo "installing Label Studio (about a minute, once)"
+	@.venv-label-studio/bin/python -m pip install -qq --disable-pip-version-check -c constraints-label-studio.txt label-studio
+	@touch $@
+
+label-studio: $(LABEL_STUDIO)
 
 install: $(INSTALLED)
 
 weights: install
 	@$(MODEL) weights pull
 
-demo: weights
+demo: weights label-studio
+	@$(RUN) -m worker demo
+
+demo-once: weights label-studio
+	@$(RUN) -m worker demo --once
+
+demo-photos: weights
 	@$(MODEL) demo --out demo-out
 
 lint: install
@@ -44,7 +63,7 @@ format: install
 	@.venv/bin/ruff check --quiet --fix .
 	@.venv/bin/ruff format --quiet .
 
-test: lint weights
+test: lint weights label-studio
 	@$(RUN) -m pytest -q
 
 # The blurring tool that the benchmark compares with. Its OpenCV would take the place of the headless one in .venv.
@@ -54,10 +73,11 @@ $(DEFACE):
 
 bench: weights $(DEFACE)
 	@$(MODEL) bench --deface $(DEFACE)
+	@$(RUN) -m worker bench
 
 # FACES is a folder of photographs with manifest.csv; python -m g2face_model figures --help
 figures: weights
 	@$(MODEL) figures $(FACES) --rotate --trade-off
 
 clean:
-	rm -rf .venv .venv-deface demo-out build .stamp-* .*_cache
+	rm -rf .venv .venv-deface .venv-label-studio demo-out build .stamp-* .*_cache

@@ -1,12 +1,17 @@
-"""Fixtures for tests that need pretrained weights or real photographs."""
+"""Fixtures for tests that need pretrained weights, real photographs, or a real Redis or PostgreSQL."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import postgres_server
 import pytest
+from label_studio_server import label_studio as label_studio
+from redis import Redis
 
+from backend.redis_server import EmbeddedRedis
 from g2face_model.weights import WeightStore
 
 _FACES = Path(__file__).parents[2] / "shared" / "faces"
@@ -27,3 +32,40 @@ def faces_dir() -> Path:
     if not _FACES.is_dir():
         pytest.skip("needs the development photographs in ../shared/faces")
     return _FACES
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Redis that the whole run shares."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """The address of a Redis that is empty."""
+    with Redis.from_url(redis_server) as client:
+        client.flushall()
+        yield redis_server
+        client.flushall()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.PostgresServer]:
+    """A PostgreSQL that the whole run shares."""
+    try:
+        with postgres_server.running() as server:
+            yield server
+    except postgres_server.PostgresMissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database; a test that takes it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.sqlite3'}"
+        return
+    server: postgres_server.PostgresServer = request.getfixturevalue("postgres")
+    with server.database() as url:
+        yield url

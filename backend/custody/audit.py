@@ -1,0 +1,177 @@
+"""The audit log: an append-only chain in which every event holds the hash of the one before.
+
+An event is hashed as JSON with sorted keys, no spaces and ASCII only. Changing, dropping or swapping events breaks the
+chain; cutting off its tail does not, and is seen by whoever kept a `Head` from before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, select
+
+from backend.custody import database
+from backend.custody.records import AuditEvent, Detail, NewEvent
+from backend.custody.tables import audit_events
+from backend.errors import AuditError, CustodyError
+
+GENESIS_HASH = "0" * 64
+"""What the first event holds instead of the hash of the one before."""
+
+_LOCK = 0x6732_6175_6469  # any number that is always the same
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}")
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far a chain goes: the last event's number and hash. (0, GENESIS_HASH) is the empty chain."""
+
+    seq: int
+    hash: str
+
+
+START = Head(0, GENESIS_HASH)
+
+
+class AuditLog:
+    """The audit log in the vault's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def append(self, events: Sequence[NewEvent], *, now: datetime) -> tuple[AuditEvent, ...]:
+        """Write events, all or none; they are on the disk when this returns. Raises `AuditError` when they are not."""
+        with database.writing(self._engine, failure=AuditError) as connection:
+            hold(connection)
+            return append(connection, events, now=now)
+
+    def events(self, *, after: int = 0) -> Iterator[AuditEvent]:
+        """All events numbered above `after`, in order. Raises `AuditError` when they cannot be read."""
+        while batch := self._batch(after):
+            yield from batch
+            after = batch[-1].seq
+
+    def head(self) -> Head:
+        """How far the chain goes now. Raises `AuditError` when it cannot be read."""
+        with database.reading(self._engine, failure=AuditError) as connection:
+            last = _last(connection)
+        return Head(last.seq, last.hash) if last else START
+
+    def _batch(self, after: int) -> tuple[AuditEvent, ...]:
+        query = select(audit_events).where(audit_events.c.seq > after).order_by(audit_events.c.seq).limit(_BATCH)
+        with database.reading(self._engine, failure=AuditError) as connection:
+            return tuple(_event(row) for row in connection.execute(query))
+
+
+def hold(connection: Connection) -> None:
+    """Take the chain's end for this transaction; others wait until it is over. Call it before `append`."""
+    database.lock(connection, _LOCK)
+
+
+def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime) -> tuple[AuditEvent, ...]:
+    """Chain events to the end of the log within the caller's transaction, which must `hold` the log.
+
+    Raises `CustodyError` for an event that holds anything but ids and numbers, `AuditError` when the log's last event
+    is not what was written: nothing is built on a broken chain.
+    """
+    if now.tzinfo is None:
+        raise CustodyError("an audit event's moment needs a time zone")
+    last = _last(connection)
+    if last is not None and event_hash(last) != last.hash:
+        raise AuditError(f"event {last.seq} of the audit log was changed")
+    head, appended = Head(last.seq, last.hash) if last else START, []
+    for event in events:
+        chained = _chained(event, head, now=now)
+        connection.execute(audit_events.insert().values(_row(chained)))
+        appended.append(chained)
+        head = Head(chained.seq, chained.hash)
+    return tuple(appended)
+
+
+def is_logged(connection: Connection, event: NewEvent) -> bool:
+    """Whether the log holds an event of this action, target and detail, whoever caused it."""
+    columns, detail = audit_events.c, _canonical(_checked(event).detail)
+    query = select(columns.seq).where(
+        columns.target == event.target, columns.action == event.action, columns.detail == detail
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def verify(events: Iterable[AuditEvent], *, start: Head = START, head: Head | None = None) -> Head:
+    """Check that events continue the chain from `start` without a gap, and reach at least as far as `head`.
+
+    Needs no database. Returns the chain's end. Raises `AuditError` that names the first event that is wrong.
+    """
+    end, seen = start, head is None or head == start
+    for event in events:
+        if event.seq != end.seq + 1 or event.previous_hash != end.hash:
+            raise AuditError(f"event {end.seq + 1} of the audit log is missing or out of place")
+        if event_hash(event) != event.hash:
+            raise AuditError(f"event {event.seq} of the audit log was changed")
+        end = Head(event.seq, event.hash)
+        seen = seen or end == head
+    if not seen:
+        raise AuditError(f"the audit log ends at event {end.seq} and does not lead to the head that was kept")
+    return end
+
+
+def event_hash(event: AuditEvent) -> str:
+    """The SHA-256, in hexadecimal, that an event with these fields has."""
+    fields = _row(event) | {"detail": dict(event.detail)}
+    del fields["hash"]
+    return hashlib.sha256(_canonical(fields).encode("ascii")).hexdigest()
+
+
+def _chained(event: NewEvent, head: Head, *, now: datetime) -> AuditEvent:
+    checked = _checked(event)
+    fields = (head.seq + 1, now.astimezone(UTC), checked.actor, checked.action, checked.target, dict(checked.detail))
+    return AuditEvent(*fields, head.hash, event_hash(AuditEvent(*fields, head.hash, "")))
+
+
+def _checked(event: NewEvent) -> NewEvent:
+    names = (event.actor, event.action, event.target, *event.detail)
+    values = event.detail.values()
+    texts = (*names, *(value for value in values if isinstance(value, str)))
+    numbers = [value for value in values if not isinstance(value, str)]
+    if not all(_ID.fullmatch(text) for text in texts) or not all(_is_number(number) for number in numbers):
+        raise CustodyError("an audit event holds ids and numbers only")
+    return event
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _canonical(fields: Detail | dict[str, Any]) -> str:
+    return json.dumps(dict(fields), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _row(event: AuditEvent) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "actor": event.actor,
+        "action": event.action,
+        "target": event.target,
+        "detail": _canonical(event.detail),
+        "previous_hash": event.previous_hash,
+        "hash": event.hash,
+    }
+
+
+def _event(row: Row[Any]) -> AuditEvent:
+    at, detail = datetime.fromisoformat(row.at), json.loads(row.detail)
+    return AuditEvent(row.seq, at, row.actor, row.action, row.target, detail, row.previous_hash, row.hash)
+
+
+def _last(connection: Connection) -> AuditEvent | None:
+    row = connection.execute(select(audit_events).order_by(audit_events.c.seq.desc()).limit(1)).first()
+    return _event(row) if row else None

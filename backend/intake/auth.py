@@ -1,0 +1,96 @@
+"""Who is asking: a person with a session, or a program with a bearer token. Both need the role of a manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from flask import Flask, Request, g, session
+from flask.sessions import SecureCookieSessionInterface
+
+from backend.accounts import Account, Accounts, Role
+from backend.errors import ForbiddenError
+
+TOKEN_SCOPE = "intake"  # noqa: S105
+SESSION_LASTS = timedelta(hours=12)
+
+
+class UnknownCallerError(ForbiddenError):
+    """Nobody is signed in, or the token is none of ours."""
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Signed cookies that scripts cannot read, sent back to this site alone and over TLS only where there is TLS."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
+        # The header is believed here only: whoever forges it makes their own cookie stricter.
+        return bool(g.get("came_by_tls", False))
+
+    @staticmethod
+    def notice_tls(request: Request) -> None:
+        """Remember how this request came, also through a proxy that ends TLS."""
+        g.came_by_tls = request.is_secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+
+
+class Door:
+    """Lets people and programs in."""
+
+    def __init__(self, accounts: Accounts, clock: Callable[[], datetime]) -> None:
+        self.accounts, self._clock = accounts, clock
+
+    def sign_in(self, email: str, password: str) -> Account:
+        """Begin a session. Raises `ForbiddenError` on a wrong password or for someone who is no manager."""
+        account = self.accounts.verify(email, password, now=self._clock())
+        account.require(Role.MANAGER)
+        self.begin(account)
+        return account
+
+    def begin(self, account: Account) -> None:
+        """A fresh session for `account`, nothing of an older one kept."""
+        session.clear()
+        session["account_id"] = account.account_id
+        session["signed_in_at"] = self._clock().timestamp()
+
+    def leave(self) -> None:
+        """End the session."""
+        session.clear()
+
+    def change_password(self, account: Account, *, current: str, new: str) -> None:
+        """Replace a password. The present one is asked for unless it is a one-time password that was just used.
+
+        Raises `ForbiddenError` when the present one is wrong or the new one is weak.
+        """
+        if not account.must_change:
+            self.accounts.verify(account.email, current, now=self._clock())
+        self.begin(self.accounts.set_password(account.account_id, new))
+
+    def person(self) -> Account:
+        """Who is signed in. Raises `UnknownCallerError`, or `ForbiddenError` if they are no manager any more."""
+        account_id, since = session.get("account_id"), session.get("signed_in_at", 0.0)
+        if account_id is None or self._clock() - datetime.fromtimestamp(since, UTC) > SESSION_LASTS:
+            session.clear()
+            raise UnknownCallerError("sign in first")
+        try:
+            account = self.accounts.account(account_id)
+        except ForbiddenError:
+            session.clear()
+            raise UnknownCallerError("sign in first") from None
+        account.require(Role.MANAGER)
+        return account
+
+    def program(self, request: Request) -> Account:
+        """Whose bearer token this is. Raises `UnknownCallerError`, or `ForbiddenError` if they are no manager."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise UnknownCallerError("send a token: Authorization: Bearer TOKEN")
+        try:
+            account = self.accounts.verify_token(token.strip(), scope=TOKEN_SCOPE, now=self._clock())
+        except ForbiddenError as error:
+            raise UnknownCallerError(str(error)) from None
+        account.require(Role.MANAGER)
+        return account
+
+    def issue_token(self, account: Account, *, days: int) -> str:
+        """A token for programs in the name of `account`, valid for so many days and shown this once."""
+        now = self._clock()
+        return self.accounts.issue_token(account, scope=TOKEN_SCOPE, expires_at=now + timedelta(days=days), now=now)

@@ -1,0 +1,93 @@
+"""Connections to the ledger's database and its migrations: SQLite for one machine, PostgreSQL for several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
+
+from backend.errors import ConfigError, LedgerError, LedgerUnavailableError
+from backend.postgresql import Patience, open_pool
+
+_BUSY_TIMEOUT_S = 30
+_PATIENCE = Patience(connect_s=5.0, lock_s=_BUSY_TIMEOUT_S, statement_s=60.0, silence_s=90.0)
+_MIGRATIONS_LOCK = 0x6732_6661_6365  # any number that is always the same
+
+
+def open_engine(url: str) -> Engine:
+    """A pool of connections. Raises `ConfigError` on a database we do not know; nothing is connected yet."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("database_url is not an address of a database") from None
+    if parsed.drivername in {"postgresql", "postgres"}:
+        return open_pool(parsed, _PATIENCE)
+    if parsed.drivername != "sqlite":
+        raise ConfigError("database_url must begin with sqlite:// or postgresql://")
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver would begin transactions late and its own way
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later could not get the lock any more: writers take it at once.
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent look. Raises `LedgerUnavailableError` when the database is away."""
+    with translated(), engine.connect().execution_options(reads=True) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: all of it happens or nothing. Raises `LedgerUnavailableError` when the database is away."""
+    with translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """The driver's errors carry statements, values and host names; ours do not.
+
+    A broken constraint passes through as it is, for the caller to understand.
+    """
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DataError, OverflowError, UnicodeEncodeError):
+        raise LedgerError("a value is not one that the ledger's database can hold") from None
+    except ProgrammingError:
+        raise LedgerError("the tables of the ledger's database are not as they should be") from None
+    except DBAPIError:
+        raise LedgerUnavailableError("the ledger's database cannot be used at the moment") from None
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest tables; several processes may try at once. Raises `LedgerUnavailableError`."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATIONS_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

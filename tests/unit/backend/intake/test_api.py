@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pictures
+import pytest
+from intake_counter import Counter, open_counter
+from werkzeug.test import TestResponse
+
+
+class Program:
+    """A program with a token."""
+
+    def __init__(self, counter: Counter) -> None:
+        token = counter.accounts.issue_token(counter.account(), scope="intake", expires_at=None, now=counter.clock())
+        self._client, self._headers = counter.app.test_client(), {"Authorization": f"Bearer {token}"}
+
+    def __call__(self, method: str, path: str, **options: Any) -> TestResponse:
+        return self._client.open(f"/api/v1{path}", method=method, headers=self._headers, **options)
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Counter:
+    return open_counter(tmp_path)
+
+
+@pytest.fixture
+def ask(counter: Counter) -> Program:
+    return Program(counter)
+
+
+def test_projects_with_policy_and_progress(counter: Counter, ask: Program) -> None:
+    project = counter.project(retention_days=30)
+
+    (listed,) = ask("GET", "/projects").json["projects"]
+
+    assert listed["project_id"] == project.project_id
+    assert listed["policy"]["retention_days"] == 30
+    assert listed["progress"]["total"] == 0
+    assert ask("GET", f"/projects/{project.project_id}").json["title"] == "Waiting room"
+
+
+def test_a_policy_is_revised_field_by_field(counter: Counter, ask: Program) -> None:
+    path = f"/projects/{counter.project().project_id}/policy"
+
+    revised = ask("POST", path, json={"strictness": "strict"})
+
+    assert (revised.status_code, revised.json["revision"], revised.json["strictness"]) == (201, 2, "strict")
+    assert revised.json["recovery"] == "exact"
+    assert ask("POST", path, json={"strictness": "lax"}).status_code == 400
+
+
+def test_switches(counter: Counter, ask: Program) -> None:
+    path = f"/projects/{counter.project().project_id}"
+
+    assert ask("PATCH", path, json={"adopts": True}).json["adopts"] is True
+    assert ask("PATCH", path, json={"on": False}).json == ask("GET", path).json
+    assert ask("GET", path).json["adopts"] is True
+    assert ask("PATCH", path, json={"on": "no"}).status_code == 400
+    assert ask("PATCH", path, json={"off": True}).json["error"]["message"] == "Unknown fields: off."
+
+
+def test_photos_are_handed_in_listed_tried_again_and_cancelled(counter: Counter, ask: Program) -> None:
+    path = f"/projects/{counter.project().project_id}"
+    files = [(io.BytesIO(pictures.GOOD["still.webp"]()), "a.webp"), (io.BytesIO(b"text"), "b.jpg")]
+
+    good, bad = ask("POST", f"{path}/photos", data={"files": files}).json["results"]
+
+    assert (good["index"], good["name"], good["reason"]) == (0, "a.webp", None)
+    assert (bad["photo_id"], "not a picture" in bad["reason"]) == (None, True)
+    assert ask("GET", f"{path}/progress").json["waiting"] == 1
+    assert ask("POST", f"{path}/photos/{good['photo_id']}/retry").status_code == 404  # it has not failed
+    assert ask("POST", f"{path}/retry").json == {"retried": 0}
+    assert ask("POST", f"{path}/cancel").json == {"cancelled": 1}
+    (photo,) = ask("GET", f"{path}/photos?state=cancelled").json["photos"]
+    assert photo["photo_id"] == good["photo_id"]
+
+
+def test_neither_people_nor_addresses_are_told(counter: Counter, ask: Program) -> None:
+    project = counter.project()
+    counter.desk.ledger.add_photo(
+        project.project_id,
+        origin="adoption",
+        source_sha256="0" * 64,
+        labelstudio_task_id=3,
+        source_address="/data/upload/4/face.png",
+        subject_id="P-1",
+        consent="C-1",
+        now=counter.clock(),
+    )
+
+    text = ask("GET", f"/projects/{project.project_id}/photos").text
+
+    assert not any(secret in text for secret in ("face.png", "P-1", "C-1", "0" * 64))
+
+
+def test_photos_come_in_pages(counter: Counter, ask: Program) -> None:
+    project = counter.project()
+    for number in range(130):
+        counter.desk.ledger.add_photo(
+            project.project_id, origin="intake", source_sha256=f"{number:064x}", now=counter.clock()
+        )
+
+    first = ask("GET", f"/projects/{project.project_id}/photos").json
+    second = ask("GET", f"/projects/{project.project_id}/photos?after={first['next']}").json
+
+    assert (len(first["photos"]), len(second["photos"]), second["next"]) == (100, 30, None)
+    assert not {photo["photo_id"] for photo in first["photos"]} & {photo["photo_id"] for photo in second["photos"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("GET", "/nothing", {}, 404),
+        ("GET", "/projects/" + "0" * 32, {}, 404),
+        ("GET", "/projects/" + "0" * 32 + "/photos", {}, 404),
+        ("POST", "/projects", {"json": {}}, 400),
+        ("POST", "/projects", {"json": {"labelstudio_id": True}}, 400),
+        ("POST", "/projects", {"json": [1]}, 400),
+        ("POST", "/projects", {"data": "x"}, 415),
+        ("POST", "/projects", {"data": "{", "content_type": "application/json"}, 400),
+        ("POST", "/projects", {"json": {"title": "Fresh", "policy": {"recovery": 1}}}, 400),
+        ("POST", "/projects", {"json": {"title": "Fresh"}}, 503),  # no key of Label Studio
+        ("GET", "/labelstudio/projects", {}, 503),
+        ("DELETE", "/projects", {}, 405),
+    ],
+)
+def test_every_error_is_json_that_says_what_to_do(
+    ask: Program, method: str, path: str, options: dict[str, Any], status: int
+) -> None:
+    answer = ask(method, path, **options)
+
+    assert answer.status_code == status
+    assert answer.json["error"]["message"].endswith(".")
+
+
+def test_an_unknown_state_is_answered_with_the_known_ones(counter: Counter, ask: Program) -> None:
+    answer = ask("GET", f"/projects/{counter.project().project_id}/photos?state=lost")
+
+    assert "waiting, working, ready" in answer.json["error"]["message"]

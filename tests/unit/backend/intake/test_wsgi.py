@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from backend.intake import wsgi
+from backend.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("public_url", "host"),
+    [
+        ("http://localhost:9090", "localhost:9090"),
+        ("https://images.example.org", "images.example.org"),
+        ("https://example.org/g2face/", "example.org"),
+    ],
+)
+def test_the_settings_say_where_images_come_from(tmp_path: Path, public_url: str, host: str) -> None:
+    settings = Settings(
+        data_dir=tmp_path,
+        redis_url="redis://127.0.0.1:1",  # type: ignore[arg-type]
+        plugin={"public_url": public_url},  # type: ignore[arg-type]
+    )
+    with ExitStack() as stack:
+        desk, accounts = wsgi.open_desk(settings, stack)
+        app = wsgi.build_app(settings, desk, accounts)
+
+        assert desk.image_host == host
+        assert desk.labelstudio is None
+        assert app.config["MAX_CONTENT_LENGTH"] == settings.intake.max_upload_bytes
+
+
+def test_a_key_opens_label_studio(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path,
+        redis_url="redis://127.0.0.1:1",  # type: ignore[arg-type]
+        labelstudio={"api_key": "0" * 40},  # type: ignore[arg-type]
+    )
+    with ExitStack() as stack:
+        assert wsgi.open_desk(settings, stack)[0].labelstudio is not None
+
+
+def test_no_upload_overflows_to_the_disk() -> None:
+    options = wsgi.server_options(max_upload_bytes=1000)
+
+    assert options["inbuf_overflow"] > options["max_request_body_size"] == 1000

@@ -1,0 +1,198 @@
+"""Who may sign in, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import argon2
+import pytest
+from sqlalchemy import select, text
+
+from backend.accounts import Account, Accounts, Role
+from backend.errors import ForbiddenError, LedgerError
+from backend.ledger.database import open_engine, reading, upgrade
+from backend.ledger.tables import AccountRow, TokenRow
+
+NOW = datetime(2030, 1, 2, tzinfo=UTC)
+PASSWORD = "correct horse battery"
+QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # the real costs are for attackers
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def accounts(database_url: str) -> Iterator[Accounts]:
+    engine = open_engine(database_url)
+    upgrade(engine)
+    yield Accounts(engine, hasher=QUICK)
+    engine.dispose()
+
+
+@pytest.fixture
+def jane(accounts: Accounts) -> Account:
+    account, _ = accounts.create("Jane@Example.org ", roles=["manager"], now=NOW)
+    return accounts.set_password(account.account_id, PASSWORD)
+
+
+def test_a_new_account_signs_in_once_with_what_it_was_shown(accounts: Accounts) -> None:
+    account, password = accounts.create("jane@example.org", roles=["manager", "auditor"], now=NOW)
+    assert account.must_change
+    assert account.roles == {Role.MANAGER, Role.AUDITOR}
+    assert len(password) >= 20
+    assert accounts.verify("JANE@example.org", password, now=NOW) == account
+    own = accounts.set_password(account.account_id, PASSWORD)
+    assert not own.must_change
+    assert accounts.verify("jane@example.org", PASSWORD, now=NOW) == own == accounts.account(account.account_id)
+    with pytest.raises(ForbiddenError):
+        accounts.verify("jane@example.org", password, now=NOW)
+
+
+def test_the_first_account_is_made_once(accounts: Accounts) -> None:
+    first = accounts.ensure_first(["manager"], now=NOW)
+    assert first is not None
+    assert accounts.verify(*first, now=NOW).must_change
+    assert accounts.ensure_first(["manager"], now=NOW) is None
+    assert len(accounts.accounts()) == 1
+
+
+def test_nothing_that_was_shown_is_kept(accounts: Accounts, jane: Account) -> None:
+    _, password = accounts.create("joe@example.org", roles=["manager"], now=NOW)
+    token = accounts.issue_token(jane, scope="intake", expires_at=None, now=NOW)
+    with reading(accounts._engine) as connection:
+        kept = str(connection.execute(select(AccountRow.__table__)).all())
+        kept += str(connection.execute(select(TokenRow.__table__)).all())
+    assert "$argon2id$" in kept
+    for secret in (password, token, PASSWORD):
+        assert secret not in kept
+
+
+def test_every_refusal_reads_the_same(accounts: Accounts, jane: Account) -> None:
+    def refusal(email: str, password: str) -> str:
+        with pytest.raises(ForbiddenError) as refused:
+            accounts.verify(email, password, now=NOW)
+        return str(refused.value)
+
+    unknown = refusal("nobody@example.org", PASSWORD)
+    assert refusal(jane.email, "wrong") == unknown
+    accounts.switch(jane.account_id, on=False)
+    assert refusal(jane.email, PASSWORD) == unknown
+    assert "jane" not in unknown
+
+
+def test_five_failures_lock_for_five_minutes(accounts: Accounts, jane: Account) -> None:
+    for attempt in range(5):
+        with pytest.raises(ForbiddenError):
+            accounts.verify(jane.email, f"wrong {attempt}", now=NOW)
+    with pytest.raises(ForbiddenError):
+        accounts.verify(jane.email, PASSWORD, now=later(299))
+    assert accounts.verify(jane.email, PASSWORD, now=later(300)).account_id == jane.account_id
+
+
+def test_a_success_between_failures_starts_afresh(accounts: Accounts, jane: Account) -> None:
+    for _ in range(3):
+        for _ in range(4):
+            with pytest.raises(ForbiddenError):
+                accounts.verify(jane.email, "wrong", now=NOW)
+        accounts.verify(jane.email, PASSWORD, now=NOW)
+
+
+def test_an_unknown_address_costs_as_much_work_as_a_known_one(accounts: Accounts, jane: Account) -> None:
+    thorough = Accounts(accounts._engine)
+    thorough.set_password(jane.account_id, "another one entirely")
+
+    def seconds(email: str) -> float:
+        took = []
+        for _ in range(3):
+            began = time.perf_counter()
+            with pytest.raises(ForbiddenError):
+                thorough.verify(email, "wrong", now=NOW)
+            took.append(time.perf_counter() - began)
+        return statistics.median(took)
+
+    known, unknown = seconds(jane.email), seconds("nobody@example.org")
+    assert unknown > known / 4, "without hashing it would be a hundred times faster"
+
+
+@pytest.mark.parametrize("password", ["", "short", "x" * 1025])
+def test_a_weak_password_is_refused(accounts: Accounts, jane: Account, password: str) -> None:
+    with pytest.raises(ForbiddenError):
+        accounts.set_password(jane.account_id, password)
+    assert accounts.verify(jane.email, PASSWORD, now=NOW)
+
+
+def test_the_old_password_is_no_new_one(accounts: Accounts, jane: Account) -> None:
+    with pytest.raises(ForbiddenError, match="old"):
+        accounts.set_password(jane.account_id, PASSWORD)
+
+
+def test_a_forgotten_password_is_reset(accounts: Accounts, jane: Account) -> None:
+    password = accounts.reset_password(jane.account_id)
+    assert accounts.verify(jane.email, password, now=NOW).must_change
+    with pytest.raises(ForbiddenError):
+        accounts.verify(jane.email, PASSWORD, now=NOW)
+    with pytest.raises(ForbiddenError):
+        accounts.reset_password("0" * 32)
+
+
+def test_accounts_that_cannot_be_are_refused(accounts: Accounts, jane: Account) -> None:
+    with pytest.raises(LedgerError, match="already"):
+        accounts.create(" JANE@example.org", roles=["manager"], now=NOW)
+    with pytest.raises(LedgerError, match="role"):
+        accounts.create("joe@example.org", roles=["king"], now=NOW)
+    with pytest.raises(LedgerError, match="e-mail"):
+        accounts.create("joe", roles=["manager"], now=NOW)
+    assert accounts.accounts() == [jane]
+
+
+def test_roles_are_required(jane: Account) -> None:
+    jane.require(Role.MANAGER)
+    with pytest.raises(ForbiddenError, match="approver"):
+        jane.require(Role.APPROVER)
+
+
+def test_a_token_works_in_its_scope_until_it_expires(accounts: Accounts, jane: Account) -> None:
+    token = accounts.issue_token(jane, scope="intake", expires_at=later(60), now=NOW)
+    assert accounts.verify_token(token, scope="intake", now=later(59)) == jane
+    for wrong, scope, now in [(token, "admin", NOW), (token, "intake", later(60)), (token[:-1], "intake", NOW)]:
+        with pytest.raises(ForbiddenError):
+            accounts.verify_token(wrong, scope=scope, now=now)
+
+
+def test_tokens_end_when_revoked_and_with_their_account(accounts: Accounts, jane: Account) -> None:
+    token = accounts.issue_token(jane, scope="intake", expires_at=None, now=NOW)
+    accounts.switch(jane.account_id, on=False)
+    with pytest.raises(ForbiddenError):
+        accounts.verify_token(token, scope="intake", now=NOW)
+    accounts.switch(jane.account_id, on=True)
+    assert accounts.verify_token(token, scope="intake", now=NOW) == jane
+    assert accounts.revoke_tokens(jane.account_id) == 1
+    with pytest.raises(ForbiddenError):
+        accounts.verify_token(token, scope="intake", now=NOW)
+
+
+def test_a_hostile_password_is_only_wrong(accounts: Accounts, jane: Account) -> None:
+    for password in ("x" * 10_000_000, "\x00", "'; DROP TABLE accounts; --", "\ud800"):
+        with pytest.raises(ForbiddenError):
+            accounts.verify(jane.email, password, now=later(600))
+    for email in ("\x00", "\ud800@x", "jane@example.org\x00x", ""):
+        with pytest.raises(ForbiddenError):
+            accounts.verify(email, PASSWORD, now=NOW)
+    with pytest.raises(ForbiddenError):
+        accounts.verify_token("\ud800\x00", scope="intake", now=NOW)
+    with reading(accounts._engine) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM accounts")) == 1
+
+
+def test_hashes_are_renewed_at_todays_costs(accounts: Accounts, jane: Account) -> None:
+    def cost() -> str:
+        with reading(accounts._engine) as connection:
+            return str(connection.scalar(select(AccountRow.password_hash))).split("$")[3]
+
+    assert cost() == "m=8,t=1,p=1"
+    Accounts(accounts._engine).verify(jane.email, PASSWORD, now=NOW)
+    assert cost() == "m=65536,t=3,p=4"

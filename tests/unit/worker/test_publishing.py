@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import label_studio_double
+import pytest
+from label_studio_double import Double
+from stand_in import MODEL_VERSION, StandIn
+from workshop import LABELSTUDIO_PROJECT, PUBLIC_URL, Workshop, later, now, painting, task_of
+
+from backend.errors import LabelStudioError
+from backend.jobs import PublishTask
+from backend.labelstudio.labels import expression_config
+from backend.ledger.records import Photo, PhotoState, Project
+from g2face_model import images
+from worker import task
+from worker.publishing import publish
+from worker.runtime import Limits, Runtime
+
+NO_REDIS = "redis://127.0.0.1:9/0"
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with label_studio_double.running(expression_config()) as running:
+        yield running
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, double: Double) -> Iterator[Workshop]:
+    made = Workshop(tmp_path, redis_url=NO_REDIS, double=double)
+    yield made
+    made.close()
+
+
+def make_ready(workshop: Workshop, photo: Photo, engine: StandIn | None = None) -> Photo:
+    runtime = workshop.runtime(engine)
+    taken = task.take(runtime, task_of(photo))
+    assert taken is not None
+    task.anonymize(runtime, taken)
+    return workshop.ledger.photo(photo.photo_id)
+
+
+def several(workshop: Workshop, project: Project, count: int) -> list[Photo]:
+    pictures = [images.encode(painting(number), "png") for number in range(count)]
+    return [make_ready(workshop, workshop.hand_in(project, picture)) for picture in pictures]
+
+
+def hand_over(workshop: Workshop, project: Project, runtime: Runtime | None = None) -> list[Photo]:
+    publish(runtime or workshop.runtime(), PublishTask(project.project_id))
+    return workshop.ledger.photos(project.project_id)
+
+
+def test_task_and_predictions_arrive_in_one_call(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 3)
+    photos = hand_over(workshop, project)
+    assert double.imports == 1
+    assert [photo.state for photo in photos] == [PhotoState.PUBLISHED] * 3
+    for photo in photos:
+        assert photo.labelstudio_task_id is not None
+        data = double.tasks[photo.labelstudio_task_id]["data"]
+        assert data["privacy_key"] == photo.photo_id
+        assert data["image"].startswith(f"{PUBLIC_URL}/images/{photo.image_key}?")
+        (prediction,) = [known for known in double.predictions if known["task"] == photo.labelstudio_task_id]
+        assert prediction["model_version"] == MODEL_VERSION
+        assert len(prediction["result"]) == 2 * 69  # two faces, a box and 68 points each
+    assert double.project(LABELSTUDIO_PROJECT)["model_version"] == MODEL_VERSION
+    assert double.project(LABELSTUDIO_PROJECT)["show_collab_predictions"] is True
+
+
+def test_the_sealed_original_is_deleted_and_the_image_stays(workshop: Workshop) -> None:
+    project = workshop.project()
+    (ready,) = several(workshop, project, 1)
+    assert len(workshop.blob_names()) == 2
+    (photo,) = hand_over(workshop, project)
+    assert workshop.blob_names() == {ready.image_sha256}
+    assert (photo.source_blob, workshop.ledger.discarded_blobs()) == (None, [])
+
+
+def test_publishing_again_does_nothing(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    hand_over(workshop, project)
+    calls = len(double.calls)
+    hand_over(workshop, project)
+    assert len(double.calls) == calls
+
+
+def test_more_than_one_call_holds_takes_several(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 3)
+    photos = hand_over(workshop, project, workshop.runtime(limits=Limits(batch=2)))
+    assert [photo.state for photo in photos] == [PhotoState.PUBLISHED] * 3
+    assert (double.imports, len(double.tasks)) == (2, 3)
+
+
+def test_an_import_whose_answer_was_lost_is_not_repeated(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 2)
+    double.lose_answers = 1
+    with pytest.raises(LabelStudioError):
+        hand_over(workshop, project)
+    assert {photo.state for photo in workshop.ledger.photos(project.project_id)} == {PhotoState.READY}
+    photos = hand_over(workshop, project)
+    assert {photo.state for photo in photos} == {PhotoState.PUBLISHED}
+    assert (double.imports, len(double.tasks), len(double.predictions)) == (1, 2, 2)
+
+
+def test_a_label_studio_that_is_away_loses_nothing(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    double.stop()
+    with pytest.raises(LabelStudioError):
+        hand_over(workshop, project)
+    (photo,) = workshop.ledger.photos(project.project_id)
+    assert (photo.state, photo.source_blob in workshop.blob_names()) == (PhotoState.READY, True)
+    double.start()
+    (photo,) = hand_over(workshop, project)
+    assert photo.state is PhotoState.PUBLISHED
+
+
+def test_one_photo_that_is_refused_does_not_hold_up_the_others(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    ready = several(workshop, project, 3)
+    double.refuse = {ready[1].photo_id}
+    photos = hand_over(workshop, project)
+    assert [photo.state for photo in photos] == [PhotoState.PUBLISHED, PhotoState.FAILED, PhotoState.PUBLISHED]
+    assert photos[1].reason == "Label Studio does not accept this photo's task"
+    assert photos[1].source_blob in workshop.blob_names()  # for another try
+    assert len(double.tasks) == 2
+
+
+def test_a_labelling_configuration_that_does_not_fit_is_told_to_the_manager(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    double.project(LABELSTUDIO_PROJECT)["label_config"] = "<View><Text name='t' value='$text'/></View>"
+    (photo,) = hand_over(workshop, project)
+    assert photo.state is PhotoState.FAILED
+    assert photo.reason is not None
+    assert "shows no image" in photo.reason
+
+
+def test_a_project_that_is_off_or_being_published_is_left_alone(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    workshop.ledger.switch(project.project_id, on=False)
+    hand_over(workshop, project)
+    workshop.ledger.switch(project.project_id, on=True)
+    assert workshop.ledger.begin_publishing(project.project_id, now=now(), lease_s=60)
+    hand_over(workshop, project)
+    assert double.imports == 0
+    (photo,) = hand_over(workshop, project, workshop.runtime(now=lambda: later(61)))  # that publisher died
+    assert photo.state is PhotoState.PUBLISHED
+
+
+def test_what_gets_ready_while_the_door_is_closed_is_published_by_who_closed_it(
+    workshop: Workshop, double: Double
+) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    late = workshop.hand_in(project, images.encode(painting(9), "png"))
+
+    def meanwhile(step: str) -> None:
+        if step == "published" and workshop.ledger.photo(late.photo_id).state is PhotoState.WAITING:
+            make_ready(workshop, late)
+            hand_over(workshop, project)  # another worker, which finds the door closed
+            assert double.imports == 1
+
+    photos = hand_over(workshop, project, workshop.runtime(checkpoint=meanwhile))
+    assert [photo.state for photo in photos] == [PhotoState.PUBLISHED] * 2
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shown"), [("", MODEL_VERSION), ("stand-in-0", MODEL_VERSION), ("another-model-3", "another-model-3")]
+)
+def test_predictions_are_shown_unless_the_manager_chose_another_models(
+    workshop: Workshop, double: Double, chosen: str, shown: str
+) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    double.project(LABELSTUDIO_PROJECT)["model_version"] = chosen
+    hand_over(workshop, project)
+    assert double.project(LABELSTUDIO_PROJECT)["model_version"] == shown
+
+
+class TestAdoption:
+    @pytest.fixture
+    def task_id(self, double: Double) -> int:
+        address = "/data/upload/7/0a1b2c3d-original.png"
+        double.files[address] = images.encode(painting(), "png")
+        return double.add_task(LABELSTUDIO_PROJECT, {"image": address, "thumbnail": address, "note": "kept"})
+
+    @pytest.fixture
+    def project(self, workshop: Workshop) -> Project:
+        return workshop.project(adopts=True)
+
+    def test_the_original_gives_way_to_our_image(
+        self, workshop: Workshop, double: Double, project: Project, task_id: int
+    ) -> None:
+        address = double.tasks[task_id]["data"]["image"]
+        ready = make_ready(workshop, workshop.adopt(project, task_id, address))
+        assert double.tasks[task_id]["data"]["image"] == address  # not before it is published
+        (photo,) = hand_over(workshop, project)
+        assert (photo.state, photo.source_address) == (PhotoState.PUBLISHED, None)
+        data = double.tasks[task_id]["data"]
+        assert data.keys() == {"image", "note", "privacy_key"}
+        assert data["image"].startswith(f"{PUBLIC_URL}/images/{ready.image_key}?")
+        assert [known["task"] for known in double.predictions] == [task_id]
+        assert double.imports == 0
+
+    def test_a_second_time_nothing_is_added(
+        self, workshop: Workshop, double: Double, project: Project, task_id: int
+    ) -> None:
+        make_ready(workshop, workshop.adopt(project, task_id, double.tasks[task_id]["data"]["image"]))
+
+        class DiedError(Exception):
+            pass
+
+        def die(step: str) -> None:
+            if step == "predicted":
+                raise DiedError
+
+        with pytest.raises(DiedError):
+            hand_over(workshop, project, workshop.runtime(checkpoint=die))
+        (photo,) = hand_over(workshop, project)
+        assert photo.state is PhotoState.PUBLISHED
+        assert len(double.predictions) == 1
+
+    def test_a_task_that_is_gone_fails_alone(
+        self, workshop: Workshop, double: Double, project: Project, task_id: int
+    ) -> None:
+        make_ready(workshop, workshop.adopt(project, task_id, double.tasks[task_id]["data"]["image"]))
+        several(workshop, project, 1)
+        del double.tasks[task_id]
+        adopted, handed_in = hand_over(workshop, project)
+        assert (adopted.state, handed_in.state) == (PhotoState.FAILED, PhotoState.PUBLISHED)
+        assert adopted.reason is not None
+        assert "no longer has this photo's task" in adopted.reason

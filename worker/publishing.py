@@ -1,0 +1,171 @@
+"""Ready photos -> Label Studio. A photo arrives there together with its predictions, once, whatever dies when.
+
+One worker at a time publishes for a project. What Label Studio already has is recognised by the photo's id in the
+task's data, so a call whose answer was lost is not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.errors import ConfigError, LabelStudioRefusedError, PredictionError
+from backend.jobs import PublishTask
+from backend.labelstudio import labels
+from backend.labelstudio.labels import Fit
+from backend.labelstudio.predictions import PRIVACY_KEY, prediction, task_item
+from backend.ledger.records import Photo, Project
+from worker.runtime import Runtime
+
+_NOT_ACCEPTED = "Label Studio does not accept this photo's task"
+_TASK_GONE = "Label Studio no longer has this photo's task, or does not let its image be replaced"
+_NO_PREDICTION = "the faces found make no prediction that Label Studio could show"
+
+
+def publish(runtime: Runtime, task: PublishTask) -> int:
+    """Hand over everything that is ready, unless the project is off or another worker is at it. Returns how many
+    photos arrived.
+
+    Raises LabelStudioError: what is ready stays ready.
+    """
+    project, limits, arrived = runtime.ledger.project(task.project_id), runtime.limits, 0
+    project_id = project.project_id
+    # Asked again after each turn: who finds the door closed leaves, and relies on us to see what they brought.
+    while project.on and runtime.ledger.ready_photos(project_id, 1):
+        if not runtime.ledger.begin_publishing(project_id, now=runtime.now(), lease_s=limits.publish_lease_s):
+            break
+        try:
+            runtime.checkpoint("publishing")
+            with runtime.metrics.stage("publish"):
+                arrived += _hand_over(runtime, project, runtime.ledger.ready_photos(project_id, limits.batch))
+        finally:
+            runtime.ledger.end_publishing(project_id)
+    return arrived
+
+
+def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo]) -> int:
+    described = runtime.labelstudio.project(project.labelstudio_id)
+    try:
+        fit = labels.fit(described["label_config"])
+    except ConfigError as error:
+        _refuse(runtime, photos, str(error))
+        return 0
+    handed_in = [photo for photo in photos if photo.origin == "intake"]
+    adopted = [photo for photo in photos if photo.origin == "adoption"]
+    task_ids = _import(runtime, project, handed_in, fit)
+    for photo in adopted:
+        task_ids |= _adopt(runtime, project, photo, fit)
+    _show_predictions(runtime, project, described, photos)
+    runtime.checkpoint("shown")
+    names = runtime.ledger.published(task_ids, now=runtime.now())
+    runtime.checkpoint("published")
+    runtime.metrics.published(len(task_ids))
+    delete_blobs(runtime, names)
+    return len(task_ids)
+
+
+def delete_blobs(runtime: Runtime, names: Sequence[str]) -> None:
+    """Delete sealed originals that nothing needs any more; the ledger remembers them until they are gone."""
+    for name in names:
+        runtime.blobs.delete(name)
+        runtime.checkpoint("deleted")
+    runtime.ledger.forget_blobs(names)
+
+
+def _import(runtime: Runtime, project: Project, photos: Sequence[Photo], fit: Fit) -> dict[str, int]:
+    """Photo id -> task of what Label Studio has afterwards."""
+    if not photos:
+        return {}
+    there = runtime.labelstudio.find_tasks(project.labelstudio_id, [photo.photo_id for photo in photos])
+    runtime.checkpoint("looked up")
+    items = {}
+    for photo in photos:
+        if photo.photo_id not in there:
+            try:
+                items[photo.photo_id] = _item(runtime, project, photo, fit)
+            except PredictionError:
+                _refuse(runtime, [photo], _NO_PREDICTION)
+    created = _import_items(runtime, project, items)
+    runtime.checkpoint("imported")
+    return dict(there) | created
+
+
+def _item(runtime: Runtime, project: Project, photo: Photo, fit: Fit) -> dict[str, Any]:
+    return task_item(
+        photo, fit, address=_address(runtime, photo), suggest_expressions=project.policy.suggest_expressions
+    )
+
+
+def _import_items(runtime: Runtime, project: Project, items: Mapping[str, dict[str, Any]]) -> dict[str, int]:
+    """One call for all; when that is refused, one for each, so that one bad photo does not hold up the others."""
+    if not items:
+        return {}
+    try:
+        task_ids = runtime.labelstudio.import_tasks(project.labelstudio_id, list(items.values()))
+    except LabelStudioRefusedError:
+        if len(items) == 1:
+            runtime.ledger.refuse_publishing(list(items), reason=_NOT_ACCEPTED, now=runtime.now())
+            return {}
+        created: dict[str, int] = {}
+        for photo_id, item in items.items():
+            created |= _import_items(runtime, project, {photo_id: item})
+        return created
+    return dict(zip(items, task_ids, strict=True))
+
+
+def _adopt(runtime: Runtime, project: Project, photo: Photo, fit: Fit) -> dict[str, int]:
+    """Replace the image of a task that Label Studio already holds, then add the predictions."""
+    task_id, client = photo.labelstudio_task_id, runtime.labelstudio
+    try:
+        found = prediction(photo, fit, suggest_expressions=project.policy.suggest_expressions)
+        task = None if task_id is None else client.task(project.labelstudio_id, task_id)
+        if task_id is None or task is None:
+            _refuse(runtime, [photo], _TASK_GONE)
+            return {}
+        if task["data"].get(PRIVACY_KEY) != photo.photo_id:
+            client.replace_image(task_id, _replaced(runtime, photo, task["data"], fit))
+        runtime.checkpoint("replaced")
+        if found["model_version"] not in client.predicted_versions(task_id):
+            client.import_predictions(project.labelstudio_id, [{"task": task_id, **found}])
+        runtime.checkpoint("predicted")
+    except PredictionError:
+        _refuse(runtime, [photo], _NO_PREDICTION)
+        return {}
+    except LabelStudioRefusedError:
+        _refuse(runtime, [photo], _TASK_GONE)
+        return {}
+    return {photo.photo_id: task_id}
+
+
+def _replaced(runtime: Runtime, photo: Photo, data: Mapping[str, Any], fit: Fit) -> dict[str, Any]:
+    """The task's data with our image. The original's address goes wherever it stands, the rest stays."""
+    original = {photo.source_address, data.get(fit.data_key)}
+    kept = {key: value for key, value in data.items() if not isinstance(value, str) or value not in original}
+    return {**kept, fit.data_key: _address(runtime, photo), PRIVACY_KEY: photo.photo_id}
+
+
+def _show_predictions(
+    runtime: Runtime, project: Project, described: Mapping[str, Any], photos: Sequence[Photo]
+) -> None:
+    """Have Label Studio show our predictions without asking anybody, unless the manager chose another model's."""
+    version = photos[-1].model_version
+    shown = described.get("model_version") or ""
+    if version is None or shown == version or (shown and _family(shown) != _family(version)):
+        return
+    try:
+        runtime.labelstudio.update_project(project.labelstudio_id, model_version=version, show_collab_predictions=True)
+    except LabelStudioRefusedError:
+        return  # nothing was imported under this version, as when every photo was refused
+
+
+def _family(version: str) -> str:
+    return version.rpartition("-")[0]
+
+
+def _address(runtime: Runtime, photo: Photo) -> str:
+    return runtime.links.address(photo.image_key or "", runtime.now())
+
+
+def _refuse(runtime: Runtime, photos: Sequence[Photo], reason: str) -> None:
+    photo_ids = [photo.photo_id for photo in photos]
+    runtime.ledger.refuse_publishing(photo_ids, reason=reason, now=runtime.now())

@@ -1,0 +1,97 @@
+"""What a worker works with, assembled once; below this, nothing knows the settings."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from backend.custody import database, master
+from backend.custody.inbox_opening import InboxKey
+from backend.custody.keyring import Keyring
+from backend.custody.vault import Vault
+from backend.errors import ConfigError
+from backend.jobs import Jobs
+from backend.labelstudio.client import LabelStudio
+from backend.ledger.ledger import Ledger
+from backend.metrics import Metrics
+from backend.plugin.links import Links
+from backend.settings import Settings
+from backend.storage import BlobStore
+from g2face_model.types import AnonymizedImage, Image
+
+
+class Anonymizer(Protocol):
+    """What the worker asks of the engine. `g2face_model.anonymizer.Anonymizer` is one."""
+
+    def anonymize(self, image: Image, seeds: Callable[[int], bytes]) -> AnonymizedImage:
+        """Give every face of `image` (H, W, 3) the virtual person that `seeds(index)` (32 bytes) draws, faces numbered
+        from the largest; a face that cannot be shown to be anonymous comes back covered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """lease_s: how long a claim on a photo holds; it is renewed for every face. publish_lease_s: how long ready photos
+    belong to the worker that hands them to Label Studio; longer than the client's timeouts together. max_attempts: how
+    often a photo is taken up before a person has to look at it. batch: photos per call to Label Studio."""
+
+    lease_s: float = 300.0
+    publish_lease_s: float = 420.0
+    max_attempts: int = 5
+    batch: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The tools of one worker process.
+
+    `checkpoint` is called with the name of each step that has just been done; tests kill the process there.
+    """
+
+    anonymizer: Anonymizer
+    ledger: Ledger
+    blobs: BlobStore
+    inbox: InboxKey
+    keyring: Keyring
+    vault: Vault
+    labelstudio: LabelStudio
+    links: Links
+    jobs: Jobs
+    limits: Limits = Limits()
+    metrics: Metrics = field(default_factory=Metrics)
+    checkpoint: Callable[[str], None] = lambda _: None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    new_image_key: Callable[[], str] = lambda: secrets.token_urlsafe(32)
+
+
+def assemble(settings: Settings, load: Callable[[], Anonymizer], *, redis_url: str) -> Runtime:
+    """A worker's tools as the settings say. Databases are made or brought up to date. The engine is loaded last, since
+    that takes longest.
+
+    Raises ConfigError, MasterKeyError and CustodyError for what is missing, and what `load` raises: before any photo,
+    not in the middle of one.
+    """
+    worker = settings.worker
+    return Runtime(
+        ledger=Ledger.open(settings.database()),
+        blobs=BlobStore(settings.storage()),
+        inbox=InboxKey(settings.inbox_private_key()),
+        keyring=Keyring(database.open_keys(settings.keys()), master.read_public(settings.master_public_key())),
+        vault=Vault(database.open_vault(settings.vault())),
+        labelstudio=connect_labelstudio(settings),
+        links=Links(settings.plugin.public_url, settings.link_key(), lifetime_s=settings.plugin.link_lifetime_s),
+        jobs=Jobs(redis_url),
+        limits=Limits(lease_s=worker.lease_s, max_attempts=worker.max_attempts),
+        anonymizer=load(),
+    )
+
+
+def connect_labelstudio(settings: Settings) -> LabelStudio:
+    """The client that publishes. Raises ConfigError when there is no key to speak to Label Studio with."""
+    key = settings.labelstudio.api_key
+    if key is None:
+        raise ConfigError("G2FACE_LABELSTUDIO__API_KEY is not set: photos could not be published")
+    return LabelStudio(settings.labelstudio.url, key.get_secret_value(), verify_tls=settings.labelstudio.verify_tls)
