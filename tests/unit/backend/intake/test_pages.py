@@ -183,3 +183,10 @@ def test_a_form_with_its_token_works(counter: Counter) -> None:
     form = {"email": MANAGER, "password": PASSWORD, "csrf_token": token[1]}
 
     assert client.post("/sign-in", data=form).status_code == 302
+
+
+def test_the_policy_says_that_a_photo_without_a_found_face_is_not_published(
+    counter: Counter, client: FlaskClient
+) -> None:
+    page = client.get(f"/projects/{counter.project().project_id}/policy").text
+    assert "A photo in which no face was found is never published" in page
