@@ -187,7 +187,7 @@ def _count(runtime: Runtime, result: AnonymizedImage) -> None:
 
 
 def verify(original: Image, result: AnonymizedImage, *, strict: bool) -> None:
-    """Refuse what may not be shown: a photo in which no face was found, a face left as it was and, when `strict`, a face
+    """Refuse what may not be shown: a photo in which no face was found, a face left as it was and, when `strict`, one
     that could only be covered. Raises VerificationError."""
     if not result.faces:  # a detector's miss would be published as it is
         raise VerificationError(_NO_FACE)
