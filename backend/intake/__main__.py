@@ -229,7 +229,8 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     for name, values in policies.CHOICES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", choices=values)
     parser.add_argument("--suggest-expressions", choices=("yes", "no"))
-    parser.add_argument("--retention-days", metavar="DAYS", help='a number, or "none" to keep sealed originals')
+    days_help = 'until the expiry date of what is sealed, or "none"; nothing acts on that date yet'
+    parser.add_argument("--retention-days", metavar="DAYS", help=days_help)
 
 
 def _policy(options: argparse.Namespace) -> dict[str, Any]:
