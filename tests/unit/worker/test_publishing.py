@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from label_studio_double import Double
 from stand_in import MODEL_VERSION, StandIn
 from workshop import LABELSTUDIO_PROJECT, PUBLIC_URL, Workshop, later, now, painting, task_of
 
-from backend.errors import LabelStudioError
+from backend.errors import ClaimLostError, LabelStudioError
 from backend.jobs import PublishTask
 from backend.labelstudio.labels import expression_config
 from backend.ledger.records import Photo, PhotoState, Project
@@ -153,6 +155,44 @@ def test_a_project_that_is_off_or_being_published_is_left_alone(workshop: Worksh
     assert double.imports == 0
     (photo,) = hand_over(workshop, project, workshop.runtime(now=lambda: later(61)))  # that publisher died
     assert photo.state is PhotoState.PUBLISHED
+
+
+def test_a_killed_publisher_keeps_a_project_closed_for_a_minute_at_most() -> None:
+    assert Limits().publish_lease_s <= 60
+
+
+def test_a_call_that_takes_longer_than_a_lease_keeps_it(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    refused = []
+
+    def slowly(step: str) -> None:
+        if step == "looked up":
+            for _ in range(6):
+                time.sleep(0.2)
+                refused.append(workshop.ledger.begin_publishing(project.project_id, now=now(), lease_s=60) is None)
+
+    limits = Limits(publish_lease_s=0.8)
+    (photo,) = hand_over(workshop, project, workshop.runtime(checkpoint=slowly, limits=limits))
+    assert (photo.state, double.imports) == (PhotoState.PUBLISHED, 1)
+    assert refused == [True] * 6
+    assert workshop.ledger.begin_publishing(project.project_id, now=now(), lease_s=60), "given back"
+    assert not [thread for thread in threading.enumerate() if thread.name == "publishing"]
+
+
+def test_a_publisher_that_lost_its_lease_imports_nothing(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    another = []
+
+    def overtaken(step: str) -> None:
+        if step == "looked up" and not another:
+            another.append(workshop.ledger.begin_publishing(project.project_id, now=later(61), lease_s=60))
+
+    with pytest.raises(ClaimLostError):
+        hand_over(workshop, project, workshop.runtime(checkpoint=overtaken))
+    assert double.imports == 0
+    workshop.ledger.keep_publishing(project.project_id, another[0], now=now(), lease_s=60)  # and it is still theirs
 
 
 def test_what_gets_ready_while_the_door_is_closed_is_published_by_who_closed_it(
