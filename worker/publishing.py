@@ -16,6 +16,8 @@ from typing import Any
 from backend.errors import (
     ClaimLostError,
     ConfigError,
+    LabelStudioForbiddenError,
+    LabelStudioMissingError,
     LabelStudioRefusedError,
     LedgerUnavailableError,
     PredictionError,
@@ -80,7 +82,8 @@ def publish(runtime: Runtime, task: PublishTask) -> int:
     """Hand over everything that is ready, unless the project is off or another worker is at it. Returns how many
     photos arrived.
 
-    Raises LabelStudioError: what is ready stays ready.
+    Raises LabelStudioError: what is ready stays ready. When Label Studio refuses the project as a whole, its manager is
+    told so until it no longer does.
     """
     project, arrived = runtime.ledger.project(task.project_id), 0
     project_id = project.project_id
@@ -91,8 +94,20 @@ def publish(runtime: Runtime, task: PublishTask) -> int:
                 break
             runtime.checkpoint("publishing")
             with runtime.metrics.stage("publish"):
-                photos = runtime.ledger.ready_photos(project_id, runtime.limits.batch)
-                arrived += _hand_over(runtime, project, photos, lease)
+                arrived += _turn(runtime, project, lease)
+    return arrived
+
+
+def _turn(runtime: Runtime, project: Project, lease: _Lease) -> int:
+    """One batch; and what Label Studio had against the project as a whole is written down."""
+    photos = runtime.ledger.ready_photos(project.project_id, runtime.limits.batch)
+    try:
+        arrived = _hand_over(runtime, project, photos, lease)
+    except (LabelStudioForbiddenError, LabelStudioMissingError) as error:
+        runtime.ledger.note_refusal(project.project_id, str(error), now=runtime.now())
+        raise
+    if project.refusal is not None:
+        runtime.ledger.note_refusal(project.project_id, None, now=runtime.now())
     return arrived
 
 
@@ -157,6 +172,8 @@ def _import_items(runtime: Runtime, project: Project, items: Mapping[str, dict[s
         return {}
     try:
         task_ids = runtime.labelstudio.import_tasks(project.labelstudio_id, list(items.values()))
+    except (LabelStudioForbiddenError, LabelStudioMissingError):
+        raise  # not about these photos
     except LabelStudioRefusedError:
         if len(items) == 1:
             runtime.ledger.refuse_publishing(list(items), reason=_NOT_ACCEPTED, now=runtime.now())
@@ -186,6 +203,8 @@ def _adopt(runtime: Runtime, project: Project, photo: Photo, fit: Fit) -> dict[s
     except PredictionError:
         _refuse(runtime, [photo], _NO_PREDICTION)
         return {}
+    except LabelStudioForbiddenError:
+        raise  # not about this task
     except LabelStudioRefusedError:
         _refuse(runtime, [photo], _TASK_GONE)
         return {}

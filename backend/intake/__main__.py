@@ -124,6 +124,8 @@ def progress(counter: Counter, options: argparse.Namespace) -> int:
     while True:
         present = counter.desk.ledger.progress(options.project, now=counter.now())
         busy = words.under_way(present)
+        if refusal := counter.desk.ledger.project(options.project).refusal:
+            counter.write(f"Label Studio refused us: {refusal}")
         counter.write(
             f"{present.published} of {present.total} published, {present.ready} ready, {present.working} in work, "
             f"{present.waiting} waiting, {present.failed} failed{f', {words.left(present)}' if busy else ''}"

@@ -163,6 +163,12 @@ class Ledger:
             connection.execute(update(ProjectRow).where(ProjectRow.project_id == project_id).values(**values))
             return _project(connection, project_id)
 
+    def note_refusal(self, project_id: str, reason: str | None, *, now: datetime) -> None:
+        """Label Studio will take nothing for this project, and why; None once it does again."""
+        values = {"refusal": reason, "refused_at": None if reason is None else now}
+        with writing(self.engine) as connection:
+            connection.execute(update(ProjectRow).where(ProjectRow.project_id == project_id).values(**values))
+
     def begin_publishing(self, project_id: str, *, now: datetime, lease_s: float) -> str | None:
         """Become the project's only publisher for `lease_s`: the lease's token, None while another one is at it."""
         token = secrets.token_hex(16)
@@ -560,6 +566,8 @@ def _to_project(connection: Connection, row: Row[Any]) -> Project:
         adopts=row.adopts,
         created_at=row.created_at,
         policy=_policy(connection, row.project_id, row.revision),
+        refusal=row.refusal,
+        refused_at=row.refused_at,
     )
 
 

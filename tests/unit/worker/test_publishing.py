@@ -11,7 +11,7 @@ from label_studio_double import Double
 from stand_in import MODEL_VERSION, StandIn
 from workshop import LABELSTUDIO_PROJECT, PUBLIC_URL, Workshop, later, now, painting, task_of
 
-from backend.errors import ClaimLostError, LabelStudioError
+from backend.errors import ClaimLostError, LabelStudioError, LabelStudioRefusedError
 from backend.jobs import PublishTask
 from backend.labelstudio.labels import expression_config
 from backend.ledger.records import Photo, PhotoState, Project
@@ -144,6 +144,35 @@ def test_a_labelling_configuration_that_does_not_fit_is_told_to_the_manager(work
     assert "shows no image" in photo.reason
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("path", ["", "/import"])
+def test_a_project_that_label_studio_refuses_is_told_to_the_manager_until_it_is_mended(
+    workshop: Workshop, double: Double, path: str, status: int
+) -> None:
+    project = workshop.project()
+    several(workshop, project, 2)
+    double.turn_away = {f"/api/projects/{LABELSTUDIO_PROJECT}{path}": status}
+    with pytest.raises(LabelStudioRefusedError):
+        hand_over(workshop, project)
+    told = workshop.ledger.project(project.project_id)
+    assert told.refusal is not None
+    assert f"({status})" in told.refusal
+    assert told.refused_at is not None
+    assert [photo.state for photo in workshop.ledger.photos(project.project_id)] == [PhotoState.READY] * 2
+    double.turn_away = {}
+    assert [photo.state for photo in hand_over(workshop, project)] == [PhotoState.PUBLISHED] * 2
+    assert workshop.ledger.project(project.project_id) == project
+
+
+def test_a_label_studio_that_is_away_has_refused_nothing(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    double.turn_away = {f"/api/projects/{LABELSTUDIO_PROJECT}": 503}
+    with pytest.raises(LabelStudioError):
+        hand_over(workshop, project)
+    assert workshop.ledger.project(project.project_id).refusal is None
+
+
 def test_a_project_that_is_off_or_being_published_is_left_alone(workshop: Workshop, double: Double) -> None:
     project = workshop.project()
     several(workshop, project, 1)
@@ -267,6 +296,16 @@ class TestAdoption:
         (photo,) = hand_over(workshop, project)
         assert photo.state is PhotoState.PUBLISHED
         assert len(double.predictions) == 1
+
+    def test_a_key_that_is_no_longer_good_fails_no_photo(
+        self, workshop: Workshop, double: Double, project: Project, task_id: int
+    ) -> None:
+        photo = make_ready(workshop, workshop.adopt(project, task_id, double.tasks[task_id]["data"]["image"]))
+        double.turn_away = {f"/api/tasks/{task_id}": 403}
+        with pytest.raises(LabelStudioRefusedError):
+            hand_over(workshop, project)
+        assert workshop.ledger.photo(photo.photo_id).state is PhotoState.READY
+        assert workshop.ledger.project(project.project_id).refusal is not None
 
     def test_a_task_that_is_gone_fails_alone(
         self, workshop: Workshop, double: Double, project: Project, task_id: int

@@ -201,3 +201,18 @@ def test_no_page_promises_what_is_not_there_yet(counter: Counter, client: FlaskC
     assert "nothing acts on it yet" in overview  # on the consent that a CSV names
     for promise in ("approval", "withdraw", "deleted after", "until consent"):
         assert promise not in policy + overview, promise
+
+
+def test_a_refusal_by_label_studio_is_told_wherever_progress_is(counter: Counter, client: FlaskClient) -> None:
+    project_id = counter.project().project_id
+    counter.desk.ledger.add_photo(project_id, origin="intake", source_sha256="1" * 64, now=counter.clock())
+    pages = [f"/projects/{project_id}", f"/projects/{project_id}/progress"]
+    assert not any("refused" in client.get(page).text for page in pages)
+
+    counter.desk.ledger.note_refusal(project_id, "it refused to read the <project> (404)", now=counter.clock())
+
+    for page in pages:
+        told = client.get(page).text
+        assert "Label Studio refused us:</strong> It refused to read the &lt;project&gt; (404)." in told
+        assert "2 Mar 2026, 09:30 UTC" in told
+    assert "Label Studio refuses this project" in client.get("/").text

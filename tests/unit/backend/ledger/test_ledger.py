@@ -106,6 +106,14 @@ def test_a_project_is_switched(ledger: Ledger, project: Project) -> None:
         ledger.switch("0" * 32, on=True)
 
 
+def test_a_refusal_is_kept_until_it_is_over(ledger: Ledger, project: Project) -> None:
+    ledger.note_refusal(project.project_id, "Label Studio refused (403)", now=later(5))
+    told = ledger.project(project.project_id)
+    assert (told.refusal, told.refused_at) == ("Label Studio refused (403)", later(5))
+    ledger.note_refusal(project.project_id, None, now=later(6))
+    assert ledger.projects() == [project]
+
+
 def test_one_publisher_at_a_time(ledger: Ledger, project: Project) -> None:
     project_id = project.project_id
     first = ledger.begin_publishing(project_id, now=NOW, lease_s=60)
