@@ -30,6 +30,10 @@ class LabelStudioRefusedError(LabelStudioError):
     retryable: ClassVar[bool] = False
 
 
+class LabelStudioForbiddenError(LabelStudioRefusedError):
+    """Label Studio does not let the owner of the API key do this (401, 403)."""
+
+
 class LabelStudioMissingError(LabelStudioRefusedError):
     """Label Studio has no such thing, or this installation does not offer it (404)."""
 

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 @dataclass
 class Double:
     """What it holds. `lose_answers`: how many of the next imports to do and then hang up on. `refuse`: privacy keys
-    whose import is answered with 400."""
+    whose import is answered with 400. `turn_away`: by path, the status that every call to it is answered with."""
 
     label_config: str
     tasks: dict[int, Json] = field(default_factory=dict)
@@ -32,6 +32,7 @@ class Double:
     calls: list[str] = field(default_factory=list)
     lose_answers: int = 0
     refuse: set[str] = field(default_factory=set)
+    turn_away: dict[str, int] = field(default_factory=dict)
     port: int = 0
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _server: ThreadingHTTPServer | None = None
@@ -114,6 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.double.calls.append(f"{self.command} {path}")
         if self.headers.get("Authorization") != f"Token {TOKEN}":
             self._answer(401, {"detail": "no"})
+            return
+        if status := self.double.turn_away.get(path):
+            self._answer(status, {"detail": "no"})
             return
         for pattern, answer in table.items():
             if found := re.fullmatch(pattern, path):

@@ -15,13 +15,13 @@ from g2face_model import images
 from g2face_model.types import Image
 from worker.demo.photos import PORTRAITS, Original
 
-ARTIST = "Tattling Tamara"
 _FACES = {"astronaut.png": (128, 0, 352, 224), "grace_hopper.jpg": (96, 0, 432, 336)}
 _WINDOW_BYTES = 48
 
 
-def portrait(number: int, *, side_px: int = 160) -> Original:
-    """One of two real people, another picture for every number: moved, mirrored, brighter or darker."""
+def portrait(number: int, *, side_px: int = 160, whose: str = "Tamara Telltale") -> Original:
+    """One of two real people, another picture for every number: moved, mirrored, brighter or darker. `whose`: the
+    name that stands in the file and on it."""
     name, box = list(_FACES.items())[number % 2]
     moved = tuple(edge + 3 * (number // 4) for edge in box)
     picture = _sample(name).crop(moved).resize((side_px, side_px), Pillow.Resampling.LANCZOS)
@@ -29,11 +29,11 @@ def portrait(number: int, *, side_px: int = 160) -> Original:
         picture = picture.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
     picture = picture.point([min(255, round(level * (0.85 + 0.015 * number))) for level in range(256)] * 3)
     exif = Pillow.Exif()
-    exif[0x013B], exif[0x010E] = ARTIST, f"visit {number} of patient 4711"
+    exif[0x013B], exif[0x010E] = whose, f"visit {number} of {whose}"
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)})
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=92, exif=exif)
-    return Original(f"Tamara_Telltale_{number:02}.jpg", buffer.getvalue())
+    return Original(f"{whose.replace(' ', '_')}_{number:02}.jpg", buffer.getvalue())
 
 
 def pixels(original: Original) -> Image:
@@ -47,10 +47,10 @@ class Traces:
     def __init__(self, originals: Iterable[Original]) -> None:
         self._originals = list(originals)
         windows = [one.data[len(one.data) // 2 :][:_WINDOW_BYTES] for one in self._originals]
-        names = [re.escape(one.name.rpartition("/")[2].encode()) for one in self._originals]
-        # From the middle of each file, where no two JPEGs are alike; and what only the originals say.
-        words = [*names, b"Telltale", re.escape(ARTIST.encode()), rb"patient 4711"]
-        self._pattern = re.compile(b"|".join([*map(re.escape, windows), *words]))
+        people = {one.name.rpartition("_")[0].encode() for one in self._originals}
+        # From the middle of each file, where no two JPEGs are alike; and people's names, as files and EXIF have them.
+        words = [*windows, *people, *(name.replace(b"_", b" ") for name in people)]
+        self._pattern = re.compile(b"|".join(map(re.escape, words)))
 
     def in_bytes(self, data: bytes) -> list[bytes]:
         """Pieces of originals that stand there."""

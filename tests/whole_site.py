@@ -24,7 +24,7 @@ from worker.demo.processes import Children, answers, free_port, run
 ROOT = Path(__file__).parents[1]
 MANAGER = "manager@example.org"
 _PYTHON = [sys.executable, "-m"]
-_ADDRESS = re.compile(rb"https?://[^\s\"'<>\\)]+")
+_ADDRESS = re.compile(rb"http://(?:localhost|127\.0\.0\.1)[^\s\"'<>\\)]+")
 _AROUND = (
     "/api/projects/{0}",
     "/api/projects/{0}/export?exportType=JSON&download_all_tasks=true",
@@ -132,7 +132,7 @@ def all_that_label_studio_tells(server: LabelStudioServer, token: str, project_i
 
 
 def addresses_in(told: bytes) -> set[str]:
-    """All addresses that stand in there."""
+    """All addresses of this machine that stand in there."""
     return {found.decode() for found in _ADDRESS.findall(told.replace(b"\\u0026", b"&"))}
 
 

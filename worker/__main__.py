@@ -28,7 +28,6 @@ from backend.storage import BlobStore
 from g2face_model.errors import ModelError
 from worker import jobs
 from worker.benchmark import measure, table
-from worker.demo.show import Options, show
 from worker.listening import listen
 from worker.reconcile import Overseer, reconcile
 from worker.runtime import Anonymizer, Runtime, assemble, connect_labelstudio
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _bench(photos=options.photos, side_px=options.side, faces=options.faces)
             return 0
         if options.command == "demo":
-            return show(Options(once=options.once, folder=options.photos, data_dir=options.out))
+            return _demo(once=options.once, folder=options.photos, data_dir=options.out)
         settings = Settings.load()
         logs.configure(settings.logs.level, json_lines=settings.logs.json_lines)
         if options.command == "init":
@@ -94,6 +93,13 @@ def _positive(text: str) -> int:
 def _bench(*, photos: int, side_px: int, faces: int) -> None:
     print(f"worker, per photo of {side_px}x{side_px} px with {faces} face(s), median of {photos}:")
     print(*table(measure(photos, side_px=side_px, faces=faces)), sep="\n")
+
+
+def _demo(*, once: bool, folder: Path | None, data_dir: Path) -> int:
+    # Imported here: a worker that serves has neither use for it nor the packages that it needs.
+    from worker.demo.show import Options, show
+
+    return show(Options(once=once, folder=folder, data_dir=data_dir))
 
 
 def _run(settings: Settings, *, burst: bool, reconcile_s: float) -> None:

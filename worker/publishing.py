@@ -6,10 +6,22 @@ task's data, so a call whose answer was lost is not repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from backend.errors import ConfigError, LabelStudioRefusedError, PredictionError
+from backend.errors import (
+    ClaimLostError,
+    ConfigError,
+    LabelStudioForbiddenError,
+    LabelStudioMissingError,
+    LabelStudioRefusedError,
+    LedgerUnavailableError,
+    PredictionError,
+)
 from backend.jobs import PublishTask
 from backend.labelstudio import labels
 from backend.labelstudio.labels import Fit
@@ -20,30 +32,86 @@ from worker.runtime import Runtime
 _NOT_ACCEPTED = "Label Studio does not accept this photo's task"
 _TASK_GONE = "Label Studio no longer has this photo's task, or does not let its image be replaced"
 _NO_PREDICTION = "the faces found make no prediction that Label Studio could show"
+_RENEWALS = 4  # so many times within a lease, so that one that fails does no harm
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """The right to publish for a project, as long as it is renewed."""
+
+    runtime: Runtime
+    project_id: str
+    token: str
+
+    def renew(self) -> None:
+        """Raises ClaimLostError when another worker has it, LedgerUnavailableError."""
+        runtime, lease_s = self.runtime, self.runtime.limits.publish_lease_s
+        runtime.ledger.keep_publishing(self.project_id, self.token, now=runtime.now(), lease_s=lease_s)
+
+    def keep(self, over: threading.Event) -> None:
+        """Renew it until `over`. A thread of its own does so: one call to Label Studio may take longer than a lease,
+        and a lease as long as such a call would keep the project closed after its holder was killed."""
+        while not over.wait(self.runtime.limits.publish_lease_s / _RENEWALS):
+            with contextlib.suppress(LedgerUnavailableError):
+                try:
+                    self.renew()
+                except ClaimLostError:
+                    return  # the publisher finds out by itself, before it imports anything
+
+
+@contextmanager
+def _alone(runtime: Runtime, project_id: str) -> Iterator[_Lease | None]:
+    """Be the project's only publisher; None when another worker is."""
+    lease_s = runtime.limits.publish_lease_s
+    token = runtime.ledger.begin_publishing(project_id, now=runtime.now(), lease_s=lease_s)
+    if token is None:
+        yield None
+        return
+    lease, over = _Lease(runtime, project_id, token), threading.Event()
+    keeping = threading.Thread(target=lease.keep, args=(over,), name="publishing", daemon=True)
+    keeping.start()
+    try:
+        yield lease
+    finally:
+        over.set()
+        keeping.join()
+        runtime.ledger.end_publishing(project_id, token)
 
 
 def publish(runtime: Runtime, task: PublishTask) -> int:
     """Hand over everything that is ready, unless the project is off or another worker is at it. Returns how many
     photos arrived.
 
-    Raises LabelStudioError: what is ready stays ready.
+    Raises LabelStudioError: what is ready stays ready. When Label Studio refuses the project as a whole, its manager is
+    told so until it no longer does.
     """
-    project, limits, arrived = runtime.ledger.project(task.project_id), runtime.limits, 0
+    project, arrived = runtime.ledger.project(task.project_id), 0
     project_id = project.project_id
     # Asked again after each turn: who finds the door closed leaves, and relies on us to see what they brought.
     while project.on and runtime.ledger.ready_photos(project_id, 1):
-        if not runtime.ledger.begin_publishing(project_id, now=runtime.now(), lease_s=limits.publish_lease_s):
-            break
-        try:
+        with _alone(runtime, project_id) as lease:
+            if lease is None:
+                break
             runtime.checkpoint("publishing")
             with runtime.metrics.stage("publish"):
-                arrived += _hand_over(runtime, project, runtime.ledger.ready_photos(project_id, limits.batch))
-        finally:
-            runtime.ledger.end_publishing(project_id)
+                arrived += _turn(runtime, project, lease)
     return arrived
 
 
-def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo]) -> int:
+def _turn(runtime: Runtime, project: Project, lease: _Lease) -> int:
+    """One batch; and what Label Studio had against the project as a whole is written down."""
+    photos = runtime.ledger.ready_photos(project.project_id, runtime.limits.batch)
+    try:
+        arrived = _hand_over(runtime, project, photos, lease)
+    except (LabelStudioForbiddenError, LabelStudioMissingError) as error:
+        runtime.ledger.note_refusal(project.project_id, str(error), now=runtime.now())
+        raise
+    if project.refusal is not None:
+        runtime.ledger.note_refusal(project.project_id, None, now=runtime.now())
+    return arrived
+
+
+def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo], lease: _Lease) -> int:
     described = runtime.labelstudio.project(project.labelstudio_id)
     try:
         fit = labels.fit(described["label_config"])
@@ -52,8 +120,9 @@ def _hand_over(runtime: Runtime, project: Project, photos: Sequence[Photo]) -> i
         return 0
     handed_in = [photo for photo in photos if photo.origin == "intake"]
     adopted = [photo for photo in photos if photo.origin == "adoption"]
-    task_ids = _import(runtime, project, handed_in, fit)
+    task_ids = _import(runtime, project, handed_in, fit, lease)
     for photo in adopted:
+        lease.renew()
         task_ids |= _adopt(runtime, project, photo, fit)
     _show_predictions(runtime, project, described, photos)
     runtime.checkpoint("shown")
@@ -72,7 +141,7 @@ def delete_blobs(runtime: Runtime, names: Sequence[str]) -> None:
     runtime.ledger.forget_blobs(names)
 
 
-def _import(runtime: Runtime, project: Project, photos: Sequence[Photo], fit: Fit) -> dict[str, int]:
+def _import(runtime: Runtime, project: Project, photos: Sequence[Photo], fit: Fit, lease: _Lease) -> dict[str, int]:
     """Photo id -> task of what Label Studio has afterwards."""
     if not photos:
         return {}
@@ -85,6 +154,7 @@ def _import(runtime: Runtime, project: Project, photos: Sequence[Photo], fit: Fi
                 items[photo.photo_id] = _item(runtime, project, photo, fit)
             except PredictionError:
                 _refuse(runtime, [photo], _NO_PREDICTION)
+    lease.renew()  # whoever lost it while this process stood still must not import what another one has imported
     created = _import_items(runtime, project, items)
     runtime.checkpoint("imported")
     return dict(there) | created
@@ -102,6 +172,8 @@ def _import_items(runtime: Runtime, project: Project, items: Mapping[str, dict[s
         return {}
     try:
         task_ids = runtime.labelstudio.import_tasks(project.labelstudio_id, list(items.values()))
+    except (LabelStudioForbiddenError, LabelStudioMissingError):
+        raise  # not about these photos
     except LabelStudioRefusedError:
         if len(items) == 1:
             runtime.ledger.refuse_publishing(list(items), reason=_NOT_ACCEPTED, now=runtime.now())
@@ -131,6 +203,8 @@ def _adopt(runtime: Runtime, project: Project, photo: Photo, fit: Fit) -> dict[s
     except PredictionError:
         _refuse(runtime, [photo], _NO_PREDICTION)
         return {}
+    except LabelStudioForbiddenError:
+        raise  # not about this task
     except LabelStudioRefusedError:
         _refuse(runtime, [photo], _TASK_GONE)
         return {}

@@ -34,12 +34,12 @@ class Anonymizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """lease_s: how long a claim on a photo holds; it is renewed for every face. publish_lease_s: how long ready photos
-    belong to the worker that hands them to Label Studio; longer than the client's timeouts together. max_attempts: how
-    often a photo is taken up before a person has to look at it. batch: photos per call to Label Studio."""
+    """lease_s: how long a claim on a photo holds; it is renewed for every face. publish_lease_s: how long a project is
+    closed to others after the worker that publishes for it was killed; renewed while that worker lives. max_attempts:
+    how often a photo is taken up before a person has to look at it. batch: photos per call to Label Studio."""
 
     lease_s: float = 300.0
-    publish_lease_s: float = 420.0
+    publish_lease_s: float = 45.0
     max_attempts: int = 5
     batch: int = 50
 

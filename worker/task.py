@@ -30,6 +30,7 @@ from worker.notes import note
 from worker.runtime import Runtime
 
 ACTOR = "worker"
+_NO_FACE = "no face was found, so nothing could be protected; one may have been missed, so the photo is not published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +187,10 @@ def _count(runtime: Runtime, result: AnonymizedImage) -> None:
 
 
 def verify(original: Image, result: AnonymizedImage, *, strict: bool) -> None:
-    """Refuse what may not be shown: a face left as it was, or, when `strict`, a face that could only be covered and a
-    photo in which no face was found. Raises VerificationError."""
+    """Refuse what may not be shown: a photo in which no face was found, a face left as it was and, when `strict`, one
+    that could only be covered. Raises VerificationError."""
+    if not result.faces:  # a detector's miss would be published as it is
+        raise VerificationError(_NO_FACE)
     for face in result.faces:
         left, top, width, height = face.rectangle
         window = slice(top, top + height), slice(left, left + width)
@@ -195,8 +198,6 @@ def verify(original: Image, result: AnonymizedImage, *, strict: bool) -> None:
             raise VerificationError(f"face {face.index}: left as it was")
         if strict and not face.verdict.passed:
             raise VerificationError(f"face {face.index}: {', '.join(face.verdict.reasons) or face.verdict.outcome}")
-    if strict and not result.faces:
-        raise VerificationError("no face was found")
 
 
 def _encode(image: Image, format: OutputFormat) -> _Published:

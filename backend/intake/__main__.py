@@ -124,6 +124,8 @@ def progress(counter: Counter, options: argparse.Namespace) -> int:
     while True:
         present = counter.desk.ledger.progress(options.project, now=counter.now())
         busy = words.under_way(present)
+        if refusal := counter.desk.ledger.project(options.project).refusal:
+            counter.write(f"Label Studio refused us: {refusal}")
         counter.write(
             f"{present.published} of {present.total} published, {present.ready} ready, {present.working} in work, "
             f"{present.waiting} waiting, {present.failed} failed{f', {words.left(present)}' if busy else ''}"
@@ -229,7 +231,8 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     for name, values in policies.CHOICES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", choices=values)
     parser.add_argument("--suggest-expressions", choices=("yes", "no"))
-    parser.add_argument("--retention-days", metavar="DAYS", help='a number, or "none" to keep sealed originals')
+    days_help = 'until the expiry date of what is sealed, or "none"; nothing acts on that date yet'
+    parser.add_argument("--retention-days", metavar="DAYS", help=days_help)
 
 
 def _policy(options: argparse.Namespace) -> dict[str, Any]:

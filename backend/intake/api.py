@@ -43,6 +43,8 @@ def project_json(project: Project) -> Json:
         "on": project.on,
         "adopts": project.adopts,
         "created_at": project.created_at.isoformat(),
+        "refusal": project.refusal,
+        "refused_at": None if project.refused_at is None else project.refused_at.isoformat(),
         "policy": policy_json(project.policy),
     }
 

@@ -165,7 +165,7 @@ def _add_photo_pages(pages: Blueprint, desk: Desk, clock: Callable[[], datetime]
     def progress(project_id: str) -> Answer:
         """The progress alone, for the page's script."""
         present = desk.ledger.progress(project_id, now=clock())
-        answer = make_response(render_template("progress.html", progress=present))
+        answer = make_response(_project_page("progress.html", desk, project_id, progress=present))
         answer.headers["X-Under-Way"] = str(words.under_way(present))
         answer.headers["X-Failed"] = str(present.failed)
         return answer

@@ -34,7 +34,7 @@ def of_form(form: Mapping[str, str]) -> dict[str, Any]:
     """All fields of a policy from a submitted form, where an empty box means no. Raises `IntakeError`."""
     days = form.get("retention_days", "").strip()
     if days and not (days.isascii() and days.isdigit()):
-        raise IntakeError("the days to keep sealed originals are a whole number")
+        raise IntakeError("the days until what is sealed expires are a whole number")
     fields: dict[str, Any] = {name: form.get(name, "") for name in CHOICES}
     fields["suggest_expressions"] = form.get("suggest_expressions") == "yes"
     fields["retention_days"] = int(days) if days else None
@@ -63,4 +63,4 @@ _OTHERS = ("suggest_expressions", "retention_days")
 def _check_days(value: object) -> None:
     is_days = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_RETENTION_DAYS
     if value is not None and not is_days:
-        raise IntakeError(f"sealed originals are kept for 1 to {MAX_RETENTION_DAYS} days, or without an end")
+        raise IntakeError(f"what is sealed expires after 1 to {MAX_RETENTION_DAYS} days, or has no expiry date")

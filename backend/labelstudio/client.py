@@ -17,7 +17,12 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from backend.errors import LabelStudioError, LabelStudioMissingError, LabelStudioRefusedError
+from backend.errors import (
+    LabelStudioError,
+    LabelStudioForbiddenError,
+    LabelStudioMissingError,
+    LabelStudioRefusedError,
+)
 from backend.labelstudio import addresses
 from backend.labelstudio.predictions import PRIVACY_KEY
 
@@ -340,7 +345,7 @@ class _Pinned(HTTPAdapter):
 def _refuse(response: requests.Response, purpose: str) -> None:
     status = response.status_code
     if status in (401, 403):
-        raise LabelStudioRefusedError(f"Label Studio does not let the owner of the API key {purpose} ({status})")
+        raise LabelStudioForbiddenError(f"Label Studio does not let the owner of the API key {purpose} ({status})")
     if status >= 500 or status in _LATER:
         raise LabelStudioError(f"Label Studio failed to {purpose} ({status})")
     if status == 404:

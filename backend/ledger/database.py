@@ -81,8 +81,11 @@ def translated() -> Iterator[None]:
         raise LedgerUnavailableError("the ledger's database cannot be used at the moment") from None
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the database to the newest tables; several processes may try at once. Raises `LedgerUnavailableError`."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the database to the newest tables, or to those of an older revision; several processes may try at once.
+
+    Raises `LedgerUnavailableError`.
+    """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -90,4 +93,4 @@ def upgrade(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATIONS_LOCK})
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)

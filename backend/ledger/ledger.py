@@ -163,8 +163,15 @@ class Ledger:
             connection.execute(update(ProjectRow).where(ProjectRow.project_id == project_id).values(**values))
             return _project(connection, project_id)
 
-    def begin_publishing(self, project_id: str, *, now: datetime, lease_s: float) -> bool:
-        """Become the project's only publisher for `lease_s`; False when another one is at it."""
+    def note_refusal(self, project_id: str, reason: str | None, *, now: datetime) -> None:
+        """Label Studio will take nothing for this project, and why; None once it does again."""
+        values = {"refusal": reason, "refused_at": None if reason is None else now}
+        with writing(self.engine) as connection:
+            connection.execute(update(ProjectRow).where(ProjectRow.project_id == project_id).values(**values))
+
+    def begin_publishing(self, project_id: str, *, now: datetime, lease_s: float) -> str | None:
+        """Become the project's only publisher for `lease_s`: the lease's token, None while another one is at it."""
+        token = secrets.token_hex(16)
         with writing(self.engine) as connection:
             taken = connection.execute(
                 update(ProjectRow)
@@ -172,16 +179,23 @@ class Ledger:
                     ProjectRow.project_id == project_id,
                     or_(ProjectRow.publishing_until.is_(None), ProjectRow.publishing_until <= now),
                 )
-                .values(publishing_until=now + timedelta(seconds=lease_s))
+                .values(publishing_until=now + timedelta(seconds=lease_s), publishing_token=token)
             )
-            return taken.rowcount == 1
+            return token if taken.rowcount == 1 else None
 
-    def end_publishing(self, project_id: str) -> None:
-        """Let the next publisher in."""
+    def keep_publishing(self, project_id: str, token: str, *, now: datetime, lease_s: float) -> None:
+        """Hold the lease for another `lease_s` from now. Raises `ClaimLostError` once another publisher has it."""
+        if not self._lease(project_id, token, publishing_until=now + timedelta(seconds=lease_s)):
+            raise ClaimLostError(f"project {project_id} is published by another worker by now")
+
+    def end_publishing(self, project_id: str, token: str) -> None:
+        """Let the next publisher in, unless it is there already."""
+        self._lease(project_id, token, publishing_until=None, publishing_token=None)
+
+    def _lease(self, project_id: str, token: str, **values: Any) -> bool:
+        mine = and_(ProjectRow.project_id == project_id, ProjectRow.publishing_token == token)
         with writing(self.engine) as connection:
-            connection.execute(
-                update(ProjectRow).where(ProjectRow.project_id == project_id).values(publishing_until=None)
-            )
+            return connection.execute(update(ProjectRow).where(mine).values(**values)).rowcount == 1
 
     # Photos coming in
 
@@ -552,6 +566,8 @@ def _to_project(connection: Connection, row: Row[Any]) -> Project:
         adopts=row.adopts,
         created_at=row.created_at,
         policy=_policy(connection, row.project_id, row.revision),
+        refusal=row.refusal,
+        refused_at=row.refused_at,
     )
 
 

@@ -51,7 +51,8 @@ class Policy:
 class Project:
     """A Label Studio project that anonymization is, or was, turned on for, with its current policy.
 
-    on: photos are worked on. adopts: tasks that Label Studio already holds are taken over.
+    on: photos are worked on. adopts: tasks that Label Studio already holds are taken over. refusal: what Label Studio
+    said when it last would not take anything for the project, until it does again.
     """
 
     project_id: str
@@ -61,6 +62,8 @@ class Project:
     adopts: bool
     created_at: datetime
     policy: Policy
+    refusal: str | None = None
+    refused_at: datetime | None = None
 
 
 class PhotoState(StrEnum):

@@ -54,6 +54,9 @@ class ProjectRow(Base):
     adopts: Mapped[bool]
     revision: Mapped[int]  # of the current policy
     publishing_until: Mapped[datetime | None]  # one publisher at a time, or a photo would be imported twice
+    publishing_token: Mapped[str | None] = mapped_column(Id)  # the present publisher's
+    refusal: Mapped[str | None]  # Label Studio's, of the whole project
+    refused_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 

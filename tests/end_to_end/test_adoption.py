@@ -8,15 +8,20 @@ from whole_site import Site, fetched
 
 from backend.labelstudio.labels import expression_config
 from worker.demo.intake import Json
+from worker.demo.photos import Original
 
 PHOTOS = 20
+
+
+def _uploads() -> list[Original]:
+    return [portrait(number, side_px=144, whose="Ulla Uploaded") for number in range(PHOTOS)]
 
 
 @pytest.fixture(scope="module")
 def labelstudio_id(site: Site) -> int:
     """A project of a vendor, twenty photographs uploaded in the browser's way."""
     made = site.client.create_project("Uploaded long ago", expression_config())
-    files = [(one.name, (one.name, one.data, "image/jpeg")) for one in map(portrait, range(PHOTOS))]
+    files = [(one.name, (one.name, one.data, "image/jpeg")) for one in _uploads()]
     path = f"/api/projects/{made['id']}/import"
     assert site.label_studio.api("POST", path, files=files).status_code == 201
     return int(made["id"])
@@ -35,7 +40,7 @@ def project(site: Site, labelstudio_id: int) -> Json:
 
 @pytest.mark.usefixtures("project")
 def test_every_task_shows_our_image_and_has_a_prediction(site: Site, labelstudio_id: int) -> None:
-    traces = Traces(map(portrait, range(PHOTOS)))
+    traces = Traces(_uploads())
     tasks = list(site.client.tasks(labelstudio_id))
     assert len(tasks) == PHOTOS
     for task in tasks:
@@ -63,7 +68,7 @@ def test_the_leak_check_says_what_stays_behind_and_how_to_remove_it(
 
 
 def test_a_task_imported_later_is_taken_over_too(site: Site, project: Json, labelstudio_id: int) -> None:
-    late = portrait(40)
+    late = portrait(PHOTOS, side_px=144, whose="Ulla Uploaded")
     upload = {"file": (late.name, late.data, "image/jpeg")}
     assert site.label_studio.api("POST", f"/api/projects/{labelstudio_id}/import", files=upload).status_code == 201
     progress = site.finish(project["project_id"], photos=PHOTOS + 1)

@@ -154,7 +154,7 @@ def test_a_project_manager_s_first_day(visit: Visit, tmp_path: Path) -> None:
     # She sets the policy.
     page.get_by_role("link", name="Policy").click()
     page.get_by_text("Hold the photo back").click()
-    page.get_by_label("Keep the sealed originals for").fill("365")
+    page.get_by_label("What is sealed expires after").fill("365")
     page.get_by_role("button", name="Keep as revision 2").click()
     expect(page.get_by_text("Policy revision 2 holds from now on.")).to_be_visible()
     visit.shoot(page, "policy")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from label_studio_double import Double
 from stand_in import MODEL_VERSION, StandIn
 from workshop import LABELSTUDIO_PROJECT, PUBLIC_URL, Workshop, later, now, painting, task_of
 
-from backend.errors import LabelStudioError
+from backend.errors import ClaimLostError, LabelStudioError, LabelStudioRefusedError
 from backend.jobs import PublishTask
 from backend.labelstudio.labels import expression_config
 from backend.ledger.records import Photo, PhotoState, Project
@@ -142,6 +144,35 @@ def test_a_labelling_configuration_that_does_not_fit_is_told_to_the_manager(work
     assert "shows no image" in photo.reason
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("path", ["", "/import"])
+def test_a_project_that_label_studio_refuses_is_told_to_the_manager_until_it_is_mended(
+    workshop: Workshop, double: Double, path: str, status: int
+) -> None:
+    project = workshop.project()
+    several(workshop, project, 2)
+    double.turn_away = {f"/api/projects/{LABELSTUDIO_PROJECT}{path}": status}
+    with pytest.raises(LabelStudioRefusedError):
+        hand_over(workshop, project)
+    told = workshop.ledger.project(project.project_id)
+    assert told.refusal is not None
+    assert f"({status})" in told.refusal
+    assert told.refused_at is not None
+    assert [photo.state for photo in workshop.ledger.photos(project.project_id)] == [PhotoState.READY] * 2
+    double.turn_away = {}
+    assert [photo.state for photo in hand_over(workshop, project)] == [PhotoState.PUBLISHED] * 2
+    assert workshop.ledger.project(project.project_id) == project
+
+
+def test_a_label_studio_that_is_away_has_refused_nothing(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    double.turn_away = {f"/api/projects/{LABELSTUDIO_PROJECT}": 503}
+    with pytest.raises(LabelStudioError):
+        hand_over(workshop, project)
+    assert workshop.ledger.project(project.project_id).refusal is None
+
+
 def test_a_project_that_is_off_or_being_published_is_left_alone(workshop: Workshop, double: Double) -> None:
     project = workshop.project()
     several(workshop, project, 1)
@@ -153,6 +184,44 @@ def test_a_project_that_is_off_or_being_published_is_left_alone(workshop: Worksh
     assert double.imports == 0
     (photo,) = hand_over(workshop, project, workshop.runtime(now=lambda: later(61)))  # that publisher died
     assert photo.state is PhotoState.PUBLISHED
+
+
+def test_a_killed_publisher_keeps_a_project_closed_for_a_minute_at_most() -> None:
+    assert Limits().publish_lease_s <= 60
+
+
+def test_a_call_that_takes_longer_than_a_lease_keeps_it(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    refused = []
+
+    def slowly(step: str) -> None:
+        if step == "looked up":
+            for _ in range(6):
+                time.sleep(0.2)
+                refused.append(workshop.ledger.begin_publishing(project.project_id, now=now(), lease_s=60) is None)
+
+    limits = Limits(publish_lease_s=0.8)
+    (photo,) = hand_over(workshop, project, workshop.runtime(checkpoint=slowly, limits=limits))
+    assert (photo.state, double.imports) == (PhotoState.PUBLISHED, 1)
+    assert refused == [True] * 6
+    assert workshop.ledger.begin_publishing(project.project_id, now=now(), lease_s=60), "given back"
+    assert not [thread for thread in threading.enumerate() if thread.name == "publishing"]
+
+
+def test_a_publisher_that_lost_its_lease_imports_nothing(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    another = []
+
+    def overtaken(step: str) -> None:
+        if step == "looked up" and not another:
+            another.append(workshop.ledger.begin_publishing(project.project_id, now=later(61), lease_s=60))
+
+    with pytest.raises(ClaimLostError):
+        hand_over(workshop, project, workshop.runtime(checkpoint=overtaken))
+    assert double.imports == 0
+    workshop.ledger.keep_publishing(project.project_id, another[0], now=now(), lease_s=60)  # and it is still theirs
 
 
 def test_what_gets_ready_while_the_door_is_closed_is_published_by_who_closed_it(
@@ -227,6 +296,16 @@ class TestAdoption:
         (photo,) = hand_over(workshop, project)
         assert photo.state is PhotoState.PUBLISHED
         assert len(double.predictions) == 1
+
+    def test_a_key_that_is_no_longer_good_fails_no_photo(
+        self, workshop: Workshop, double: Double, project: Project, task_id: int
+    ) -> None:
+        photo = make_ready(workshop, workshop.adopt(project, task_id, double.tasks[task_id]["data"]["image"]))
+        double.turn_away = {f"/api/tasks/{task_id}": 403}
+        with pytest.raises(LabelStudioRefusedError):
+            hand_over(workshop, project)
+        assert workshop.ledger.photo(photo.photo_id).state is PhotoState.READY
+        assert workshop.ledger.project(project.project_id).refusal is not None
 
     def test_a_task_that_is_gone_fails_alone(
         self, workshop: Workshop, double: Double, project: Project, task_id: int

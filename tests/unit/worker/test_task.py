@@ -164,12 +164,25 @@ def test_standard_lets_a_covered_face_pass_and_strict_refuses_the_photo(workshop
         run(workshop.runtime(engine), workshop.hand_in(strict))
 
 
-def test_without_a_face_standard_passes_and_strict_refuses(workshop: Workshop) -> None:
-    engine = StandIn(faces=0)
-    passed = run(workshop.runtime(engine), workshop.hand_in(workshop.project(1)))
-    assert (passed.state, passed.faces) == (PhotoState.READY, ())
+@pytest.mark.parametrize("strictness", ["standard", "strict"])
+@pytest.mark.parametrize("recovery", ["exact", "none"])
+def test_a_photo_without_a_found_face_is_refused_under_every_policy(
+    workshop: Workshop, strictness: str, recovery: str
+) -> None:
+    photo = workshop.hand_in(workshop.project(strictness=strictness, recovery=recovery))
+    with pytest.raises(VerificationError, match="no face was found, so nothing could be protected"):
+        run(workshop.runtime(StandIn(faces=0)), photo)
+    assert workshop.ledger.photo(photo.photo_id).image_sha256 is None
+    assert len(workshop.blob_names()) == 1  # the sealed original; nothing to be shown was stored
+
+
+def test_an_adopted_photo_without_a_found_face_is_refused(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = workshop.runtime(StandIn(faces=0))
+    monkeypatch.setattr(runtime.labelstudio, "download", lambda *_, **__: images.encode(painting(), "png"))
+    photo = workshop.adopt(workshop.project(), 1, "/data/upload/1.png")
     with pytest.raises(VerificationError, match="no face was found"):
-        run(workshop.runtime(engine), workshop.hand_in(workshop.project(2, strictness="strict")))
+        run(runtime, photo)
+    assert workshop.blob_names() == set()
 
 
 def test_a_face_left_as_it_was_is_never_shown(workshop: Workshop) -> None:

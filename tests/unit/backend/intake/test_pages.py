@@ -183,3 +183,36 @@ def test_a_form_with_its_token_works(counter: Counter) -> None:
     form = {"email": MANAGER, "password": PASSWORD, "csrf_token": token[1]}
 
     assert client.post("/sign-in", data=form).status_code == 302
+
+
+def test_the_policy_says_that_a_photo_without_a_found_face_is_not_published(
+    counter: Counter, client: FlaskClient
+) -> None:
+    page = client.get(f"/projects/{counter.project().project_id}/policy").text
+    assert "A photo in which no face was found is never published" in page
+
+
+def test_no_page_promises_what_is_not_there_yet(counter: Counter, client: FlaskClient) -> None:
+    project = f"/projects/{counter.project().project_id}"
+    policy, overview = client.get(f"{project}/policy").text, client.get(project).text
+
+    assert "Nothing acts on that date yet" in policy
+    assert "There is no page or command to open it yet" in policy
+    assert "nothing acts on it yet" in overview  # on the consent that a CSV names
+    for promise in ("approval", "withdraw", "deleted after", "until consent"):
+        assert promise not in policy + overview, promise
+
+
+def test_a_refusal_by_label_studio_is_told_wherever_progress_is(counter: Counter, client: FlaskClient) -> None:
+    project_id = counter.project().project_id
+    counter.desk.ledger.add_photo(project_id, origin="intake", source_sha256="1" * 64, now=counter.clock())
+    pages = [f"/projects/{project_id}", f"/projects/{project_id}/progress"]
+    assert not any("refused" in client.get(page).text for page in pages)
+
+    counter.desk.ledger.note_refusal(project_id, "it refused to read the <project> (404)", now=counter.clock())
+
+    for page in pages:
+        told = client.get(page).text
+        assert "Label Studio refused us:</strong> It refused to read the &lt;project&gt; (404)." in told
+        assert "2 Mar 2026, 09:30 UTC" in told
+    assert "Label Studio refuses this project" in client.get("/").text

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from backend.errors import LabelStudioError, LabelStudioMissingError, LabelStudioRefusedError
+from backend.errors import LabelStudioError, LabelStudioForbiddenError, LabelStudioMissingError, LabelStudioRefusedError
 from backend.labelstudio.client import LabelStudio, _Pinned
 
 TOKEN = "deadbeef" * 5
@@ -79,7 +79,8 @@ def script() -> Iterator[Script]:
         (429, LabelStudioError, True),
         (408, LabelStudioError, True),
         (400, LabelStudioRefusedError, False),
-        (401, LabelStudioRefusedError, False),
+        (401, LabelStudioForbiddenError, False),
+        (403, LabelStudioForbiddenError, False),
         (404, LabelStudioMissingError, False),
     ],
 )

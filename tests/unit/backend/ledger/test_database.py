@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from backend.errors import ConfigError, LedgerUnavailableError
 from backend.ledger.database import open_engine, reading, upgrade, writing
+from backend.ledger.ledger import Ledger
 from backend.ledger.tables import Base
 
 
@@ -23,6 +24,24 @@ def test_the_migrations_make_exactly_the_tables(database_url: str) -> None:
         differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
     engine.dispose()
     assert differences == []
+
+
+def test_what_was_there_before_a_migration_stays(database_url: str) -> None:
+    engine = open_engine(database_url)
+    upgrade(engine, "0001")
+    with writing(engine) as connection:
+        connection.exec_driver_sql(
+            'INSERT INTO projects (project_id, title, labelstudio_id, "on", adopts, revision, created_at)'
+            " VALUES ('p', 'Faces', 7, TRUE, FALSE, 1, '2026-01-01 00:00:00')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO policies VALUES"
+            " ('p', 1, 'exact', 'consistent', 'standard', NULL, FALSE, 'png', '2026-01-01 00:00:00')"
+        )
+    upgrade(engine)
+    (project,) = Ledger(engine).projects()
+    engine.dispose()
+    assert (project.title, project.policy.output_format) == ("Faces", "png")
 
 
 def test_processes_that_migrate_at_once_do_not_collide(database_url: str) -> None:

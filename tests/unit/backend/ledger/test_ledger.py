@@ -106,12 +106,40 @@ def test_a_project_is_switched(ledger: Ledger, project: Project) -> None:
         ledger.switch("0" * 32, on=True)
 
 
+def test_a_refusal_is_kept_until_it_is_over(ledger: Ledger, project: Project) -> None:
+    ledger.note_refusal(project.project_id, "Label Studio refused (403)", now=later(5))
+    told = ledger.project(project.project_id)
+    assert (told.refusal, told.refused_at) == ("Label Studio refused (403)", later(5))
+    ledger.note_refusal(project.project_id, None, now=later(6))
+    assert ledger.projects() == [project]
+
+
 def test_one_publisher_at_a_time(ledger: Ledger, project: Project) -> None:
-    assert ledger.begin_publishing(project.project_id, now=NOW, lease_s=60)
-    assert not ledger.begin_publishing(project.project_id, now=later(59), lease_s=60)
-    assert ledger.begin_publishing(project.project_id, now=later(60), lease_s=60), "a dead publisher's lease lapses"
-    ledger.end_publishing(project.project_id)
-    assert ledger.begin_publishing(project.project_id, now=later(61), lease_s=60)
+    project_id = project.project_id
+    first = ledger.begin_publishing(project_id, now=NOW, lease_s=60)
+    assert first is not None
+    assert ledger.begin_publishing(project_id, now=later(59), lease_s=60) is None
+    second = ledger.begin_publishing(project_id, now=later(60), lease_s=60)
+    assert second not in (None, first), "a dead publisher's lease lapses"
+    ledger.end_publishing(project_id, second)
+    assert ledger.begin_publishing(project_id, now=later(61), lease_s=60)
+
+
+def test_a_publisher_holds_and_gives_back_its_own_lease_alone(ledger: Ledger, project: Project) -> None:
+    project_id = project.project_id
+    first = ledger.begin_publishing(project_id, now=NOW, lease_s=60)
+    assert first is not None
+    ledger.keep_publishing(project_id, first, now=later(50), lease_s=60)
+    assert ledger.begin_publishing(project_id, now=later(109), lease_s=60) is None
+    second = ledger.begin_publishing(project_id, now=later(110), lease_s=60)
+    assert second is not None
+    ledger.end_publishing(project_id, first)  # it was only slow, and comes to its end now
+    assert ledger.begin_publishing(project_id, now=later(111), lease_s=60) is None
+    with pytest.raises(ClaimLostError, match="by another worker"):
+        ledger.keep_publishing(project_id, first, now=later(111), lease_s=60)
+    ledger.end_publishing(project_id, second)
+    with pytest.raises(ClaimLostError):
+        ledger.keep_publishing(project_id, second, now=later(112), lease_s=60)
 
 
 # Photos coming in
