@@ -83,6 +83,7 @@ class PluginSettings(_Group):
     host: str = "127.0.0.1"
     port: Port = 9090
     public_url: Address = "http://localhost:9090"
+    backend_url: Address | None = None  # as Label Studio reaches the plugin: under the public address unless set
     path_secret: SecretStr | None = None
     user: str | None = None
     password: SecretStr | None = None
@@ -225,6 +226,10 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """Whose pages may load anonymized images: Label Studio's, unless others are named."""
         return self.plugin.allowed_origins or (self.labelstudio.origin,)
+
+    def backend_host(self) -> str:
+        """Host and port under which Label Studio reaches the plugin."""
+        return urlsplit(self.plugin.backend_url or self.plugin.public_url).netloc
 
     def _database(self, url: SecretStr | None, name: str) -> str:
         return f"sqlite:///{self._in_data_dir(name)}" if url is None else url.get_secret_value()
