@@ -97,7 +97,7 @@ class IntakeSettings(_Group):
 
     host: str = "127.0.0.1"
     port: Port = 9092
-    max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)
+    max_upload_bytes: int = Field(default=512 * 1024**2, gt=0)
     session_key: Key | None = None
 
 

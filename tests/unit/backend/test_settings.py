@@ -159,3 +159,7 @@ def test_every_setting_is_in_the_example_file() -> None:
     example = (Path(__file__).parents[3] / ".env.example").read_text()
     missing = [name for name in _known() if f"{name}=" not in example]
     assert not missing
+
+
+def test_an_upload_fits_into_a_small_machines_memory() -> None:
+    assert Settings.load().intake.max_upload_bytes == 512 * 2**20
