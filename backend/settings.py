@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -54,7 +55,14 @@ def _long(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _host(name: str) -> str:
+    if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", name.lower()) is None:
+        raise ValueError("a host is a name alone, as images.example.org, without scheme, port or path")
+    return name.lower()
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str, AfterValidator(_host)]
 Key = Annotated[SecretStr, AfterValidator(_long)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -69,6 +77,7 @@ class LabelStudioSettings(_Group):
     url: Address = "http://localhost:8080"
     api_key: SecretStr | None = None
     verify_tls: bool = True
+    allowed_image_hosts: Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_list)] = ()  # beside its own
 
     @property
     def origin(self) -> str:
