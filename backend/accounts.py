@@ -45,13 +45,16 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person who may sign in. must_change: their password was made here and shown once, so it has to be replaced."""
+    """A person who may sign in. must_change: their password was made here and shown once, so it has to be replaced.
+    session_version: sessions that began under another one have ended: the password was changed since, or the account
+    was off."""
 
     account_id: str
     email: str
     roles: frozenset[Role]
     must_change: bool
     on: bool
+    session_version: int
     created_at: datetime
 
     def require(self, role: Role) -> None:
@@ -89,6 +92,7 @@ class Accounts:
             "must_change": True,
             "roles": sorted(_roles(roles)),
             "on": True,
+            "session_version": 0,
             "failures": 0,
             "created_at": now,
         }
@@ -125,10 +129,11 @@ class Accounts:
             return [_account(row) for row in rows]
 
     def switch(self, account_id: str, *, on: bool) -> None:
-        """Let an account in, or no longer; its tokens with it."""
+        """Let an account in, or no longer; its tokens with it. Sessions from before do not come back."""
+        values: dict[str, Any] = {"on": on} if on else {"on": on, "session_version": AccountRow.session_version + 1}
         with writing(self._engine) as connection:
             _row(connection, account_id)
-            connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(on=on))
+            connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(**values))
 
     def verify(self, email: str, password: str, *, now: datetime) -> Account:
         """The account, if the password is its own. Raises `ForbiddenError`, in the same words whatever was wrong.
@@ -155,7 +160,8 @@ class Accounts:
         return _account(row)
 
     def set_password(self, account_id: str, password: str) -> Account:
-        """Replace the password by one of the person's own choosing. Raises `ForbiddenError` on a weak one."""
+        """Replace the password by one of the person's own choosing; all sessions end. Raises `ForbiddenError` on a weak
+        one."""
         if not MIN_PASSWORD_LENGTH <= len(password) <= _MAX_PASSWORD_LENGTH:
             raise ForbiddenError(f"a password has at least {MIN_PASSWORD_LENGTH} characters")
         with reading(self._engine) as connection:
@@ -165,7 +171,7 @@ class Accounts:
         return self._replace_password(account_id, password, must_change=False)
 
     def reset_password(self, account_id: str) -> str:
-        """A new one-time password for someone who forgot theirs, which is not kept."""
+        """A new one-time password for someone who forgot theirs, which is not kept; all sessions end."""
         password = self._new_secret()
         self._replace_password(account_id, password, must_change=True)
         return password
@@ -221,7 +227,11 @@ class Accounts:
                 connection.execute(update(AccountRow).where(mine).values(**locked))
 
     def _replace_password(self, account_id: str, password: str, *, must_change: bool) -> Account:
-        values = {"password_hash": self._hasher.hash(_bytes(password)), "must_change": must_change}
+        values = {
+            "password_hash": self._hasher.hash(_bytes(password)),
+            "must_change": must_change,
+            "session_version": AccountRow.session_version + 1,
+        }
         with writing(self._engine) as connection:
             connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(**values))
             return _account(_row(connection, account_id))
@@ -263,5 +273,6 @@ def _account(row: Row[Any]) -> Account:
         roles=frozenset(_roles(row.roles)),
         must_change=row.must_change,
         on=row.on,
+        session_version=row.session_version,
         created_at=row.created_at,
     )

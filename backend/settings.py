@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -54,7 +55,14 @@ def _long(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _host(name: str) -> str:
+    if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", name.lower()) is None:
+        raise ValueError("a host is a name alone, as images.example.org, without scheme, port or path")
+    return name.lower()
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str, AfterValidator(_host)]
 Key = Annotated[SecretStr, AfterValidator(_long)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -69,6 +77,7 @@ class LabelStudioSettings(_Group):
     url: Address = "http://localhost:8080"
     api_key: SecretStr | None = None
     verify_tls: bool = True
+    allowed_image_hosts: Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_list)] = ()  # beside its own
 
     @property
     def origin(self) -> str:
@@ -83,6 +92,7 @@ class PluginSettings(_Group):
     host: str = "127.0.0.1"
     port: Port = 9090
     public_url: Address = "http://localhost:9090"
+    backend_url: Address | None = None  # as Label Studio reaches the plugin: under the public address unless set
     path_secret: SecretStr | None = None
     user: str | None = None
     password: SecretStr | None = None
@@ -96,7 +106,7 @@ class IntakeSettings(_Group):
 
     host: str = "127.0.0.1"
     port: Port = 9092
-    max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)
+    max_upload_bytes: int = Field(default=512 * 1024**2, gt=0)
     session_key: Key | None = None
 
 
@@ -225,6 +235,10 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """Whose pages may load anonymized images: Label Studio's, unless others are named."""
         return self.plugin.allowed_origins or (self.labelstudio.origin,)
+
+    def backend_host(self) -> str:
+        """Host and port under which Label Studio reaches the plugin."""
+        return urlsplit(self.plugin.backend_url or self.plugin.public_url).netloc
 
     def _database(self, url: SecretStr | None, name: str) -> str:
         return f"sqlite:///{self._in_data_dir(name)}" if url is None else url.get_secret_value()

@@ -68,7 +68,7 @@ class Site:
     @contextmanager
     def working(self, *, real: bool) -> Iterator[Children]:
         """While a worker runs: the real one, or one whose engine is a stand-in."""
-        command = [*_PYTHON, "worker", "run", "--reconcile", "1"] if real else _stand_in_worker()
+        command = [*_PYTHON, "worker", "run", "--reconcile", "1"] if real else stand_in_worker()
         name = "worker" if real else "stand-in-worker"
         with Children(self.logs) as children:
             children.start(f"{name}-{time.monotonic_ns()}", command, self.environment)
@@ -141,5 +141,6 @@ def fetched(address: str, *, origin: str) -> requests.Response:
     return requests.get(address, headers={"Origin": origin}, timeout=30)
 
 
-def _stand_in_worker() -> list[str]:
+def stand_in_worker() -> list[str]:
+    """A worker whose engine needs no time."""
     return [sys.executable, str(ROOT / "tests" / "stand_in_worker.py")]

@@ -90,8 +90,14 @@ def assemble(settings: Settings, load: Callable[[], Anonymizer], *, redis_url: s
 
 
 def connect_labelstudio(settings: Settings) -> LabelStudio:
-    """The client that publishes. Raises ConfigError when there is no key to speak to Label Studio with."""
-    key = settings.labelstudio.api_key
-    if key is None:
+    """The client that publishes, and fetches what is taken over. Raises ConfigError when there is no key to speak to
+    Label Studio with."""
+    there = settings.labelstudio
+    if there.api_key is None:
         raise ConfigError("G2FACE_LABELSTUDIO__API_KEY is not set: photos could not be published")
-    return LabelStudio(settings.labelstudio.url, key.get_secret_value(), verify_tls=settings.labelstudio.verify_tls)
+    return LabelStudio(
+        there.url,
+        there.api_key.get_secret_value(),
+        verify_tls=there.verify_tls,
+        allowed_hosts=there.allowed_image_hosts,
+    )

@@ -49,6 +49,7 @@ class Door:
         """A fresh session for `account`, nothing of an older one kept."""
         session.clear()
         session["account_id"] = account.account_id
+        session["version"] = account.session_version
         session["signed_in_at"] = self._clock().timestamp()
 
     def leave(self) -> None:
@@ -56,7 +57,8 @@ class Door:
         session.clear()
 
     def change_password(self, account: Account, *, current: str, new: str) -> None:
-        """Replace a password. The present one is asked for unless it is a one-time password that was just used.
+        """Replace a password, and go on in a new session while all others end. The present password is asked for unless
+        it is a one-time password that was just used.
 
         Raises `ForbiddenError` when the present one is wrong or the new one is weak.
         """
@@ -65,7 +67,8 @@ class Door:
         self.begin(self.accounts.set_password(account.account_id, new))
 
     def person(self) -> Account:
-        """Who is signed in. Raises `UnknownCallerError`, or `ForbiddenError` if they are no manager any more."""
+        """Who is signed in. Raises `UnknownCallerError`, also when the password was changed or the account switched off
+        since; `ForbiddenError` if they are no manager any more."""
         account_id, since = session.get("account_id"), session.get("signed_in_at", 0.0)
         if account_id is None or self._clock() - datetime.fromtimestamp(since, UTC) > SESSION_LASTS:
             session.clear()
@@ -75,6 +78,9 @@ class Door:
         except ForbiddenError:
             session.clear()
             raise UnknownCallerError("sign in first") from None
+        if session.get("version") != account.session_version:
+            session.clear()
+            raise UnknownCallerError("sign in first")
         account.require(Role.MANAGER)
         return account
 

@@ -43,7 +43,8 @@ class Desk:
     """The rooms behind the counter. labelstudio: None when no key for it is set.
 
     inbox_public_key: reads the worker's public key, which may not be there yet. image_host: host and port of the
-    addresses that anonymized images have.
+    addresses that anonymized images have. backend_host: under which Label Studio reaches the plugin; None when that is
+    image_host, too.
     """
 
     ledger: Ledger
@@ -52,6 +53,7 @@ class Desk:
     inbox_public_key: Callable[[], bytes]
     labelstudio: LabelStudio | None
     image_host: str
+    backend_host: str | None = None
     limits: Limits = LIMITS
 
     # Projects
@@ -101,7 +103,8 @@ class Desk:
     def leak_check(self, project_id: str) -> Leaks:
         """What of the originals Label Studio shows or may show. Raises `ConfigError` or `LabelStudioError`."""
         project = self.ledger.project(project_id)
-        return leak_check(self._label_studio(), project.labelstudio_id, own_host=self.image_host)
+        client, hosts = self._label_studio(), {self.backend_host or self.image_host}
+        return leak_check(client, project.labelstudio_id, own_host=self.image_host, backend_hosts=hosts)
 
     # Photos
 

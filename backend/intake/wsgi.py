@@ -36,6 +36,7 @@ def open_desk(settings: Settings, stack: ExitStack) -> tuple[Desk, Accounts]:
         inbox_public_key=key_reader(settings.inbox_public_key()),
         labelstudio=_label_studio(settings),
         image_host=settings.plugin.public_url.split("://", 1)[1].split("/", 1)[0],
+        backend_host=settings.backend_host(),
     )
     return desk, Accounts(ledger.engine)
 

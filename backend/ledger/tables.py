@@ -130,6 +130,7 @@ class AccountRow(Base):
     must_change: Mapped[bool]  # the password was made by us and shown once
     roles: Mapped[list[str]] = mapped_column(JSON)
     on: Mapped[bool]
+    session_version: Mapped[int]  # counts what ends all sessions
     failures: Mapped[int]  # in a row
     locked_until: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -52,6 +52,24 @@ def test_a_new_account_signs_in_once_with_what_it_was_shown(accounts: Accounts) 
         accounts.verify("jane@example.org", password, now=NOW)
 
 
+def test_what_ends_all_sessions_is_counted(accounts: Accounts, jane: Account) -> None:
+    def version() -> int:
+        return accounts.account(jane.account_id).session_version
+
+    before = version()
+    accounts.verify(jane.email, PASSWORD, now=NOW)
+    accounts.switch(jane.account_id, on=True)
+    with pytest.raises(ForbiddenError):
+        accounts.set_password(jane.account_id, "short")
+    assert version() == before
+    accounts.set_password(jane.account_id, "another good password")
+    assert version() == before + 1
+    accounts.reset_password(jane.account_id)
+    accounts.switch(jane.account_id, on=False)
+    accounts.switch(jane.account_id, on=True)
+    assert version() == before + 3
+
+
 def test_the_first_account_is_made_once(accounts: Accounts) -> None:
     first = accounts.ensure_first(["manager"], now=NOW)
     assert first is not None
@@ -169,7 +187,7 @@ def test_tokens_end_when_revoked_and_with_their_account(accounts: Accounts, jane
     with pytest.raises(ForbiddenError):
         accounts.verify_token(token, scope="intake", now=NOW)
     accounts.switch(jane.account_id, on=True)
-    assert accounts.verify_token(token, scope="intake", now=NOW) == jane
+    assert accounts.verify_token(token, scope="intake", now=NOW) == accounts.account(jane.account_id)
     assert accounts.revoke_tokens(jane.account_id) == 1
     with pytest.raises(ForbiddenError):
         accounts.verify_token(token, scope="intake", now=NOW)

@@ -56,6 +56,19 @@ def test_variables_reach_their_group(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.plugin.port == 9090, "an empty variable, as docker compose passes them, is none"
 
 
+def test_hosts_of_images_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().labelstudio.allowed_image_hosts == ()
+    monkeypatch.setenv("G2FACE_LABELSTUDIO__ALLOWED_IMAGE_HOSTS", "Images.example.org, cdn.example")
+    assert Settings.load().labelstudio.allowed_image_hosts == ("images.example.org", "cdn.example")
+
+
+@pytest.mark.parametrize("hosts", ["https://images.example", "images.example:443", "a/b", "*", "user@host", "a..b"])
+def test_what_is_not_the_name_of_a_host_is_refused(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
+    monkeypatch.setenv("G2FACE_LABELSTUDIO__ALLOWED_IMAGE_HOSTS", f"fine.example,{hosts}")
+    with pytest.raises(ConfigError, match=r"ALLOWED_IMAGE_HOSTS.*a host is a name alone"):
+        Settings.load()
+
+
 def test_secrets_may_be_files_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     folder.mkdir()
@@ -159,3 +172,7 @@ def test_every_setting_is_in_the_example_file() -> None:
     example = (Path(__file__).parents[3] / ".env.example").read_text()
     missing = [name for name in _known() if f"{name}=" not in example]
     assert not missing
+
+
+def test_an_upload_fits_into_a_small_machines_memory() -> None:
+    assert Settings.load().intake.max_upload_bytes == 512 * 2**20

@@ -93,6 +93,39 @@ def test_a_session_ends_by_time_by_signing_out_and_with_the_account(counter: Cou
         assert client.get("/").status_code == 302
 
 
+def test_sessions_end_when_the_password_changes_except_the_one_that_changed_it(counter: Counter) -> None:
+    account = counter.account()
+    here, elsewhere = counter.signed_in(), counter.signed_in()
+    new = "four other plain words"
+
+    here.post("/password", data={"current": PASSWORD, "new": new, "again": new})
+
+    assert here.get("/").status_code == 200
+    assert elsewhere.get("/").status_code == 302
+    counter.accounts.reset_password(account.account_id)  # by the operator
+    assert here.get("/").status_code == 302
+
+
+def test_a_wrong_present_password_ends_no_session(counter: Counter) -> None:
+    counter.account()
+    here, elsewhere = counter.signed_in(), counter.signed_in()
+    new = "four other plain words"
+
+    assert here.post("/password", data={"current": "guess", "new": new, "again": new}).status_code == 403
+
+    assert (here.get("/").status_code, elsewhere.get("/").status_code) == (200, 200)
+
+
+def test_an_account_that_is_switched_on_again_has_no_session(counter: Counter) -> None:
+    account = counter.account()
+    client = counter.signed_in()
+    counter.accounts.switch(account.account_id, on=False)
+    counter.accounts.switch(account.account_id, on=True)
+
+    assert client.get("/").status_code == 302
+    assert counter.signed_in().get("/").status_code == 200
+
+
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(counter: Counter) -> None:
     counter.app.config["WTF_CSRF_ENABLED"] = True
 
@@ -112,6 +145,7 @@ def test_a_forged_cookie_is_nobody(counter: Counter) -> None:
     other.app.secret_key = b"not ours"
     with other.app.test_client() as client, client.session_transaction() as session:
         session["account_id"] = account.account_id
+        session["version"] = account.session_version
         session["signed_in_at"] = counter.clock().timestamp()
     forged = client.get_cookie("g2face_intake")
     assert forged is not None

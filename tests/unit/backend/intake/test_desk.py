@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pictures
 import pytest
-from intake_counter import Counter, open_counter
+from intake_counter import IMAGE_HOST, Counter, open_counter
 
 from backend.errors import ConfigError, IntakeError, LedgerError
 from backend.intake.desk import key_reader
@@ -87,6 +87,39 @@ def test_without_a_key_label_studio_is_not_asked(counter: Counter) -> None:
     for ask in (counter.desk.candidates, lambda: counter.desk.connect(1, policy={}, now=counter.clock())):
         with pytest.raises(ConfigError, match="G2FACE_LABELSTUDIO__API_KEY"):
             ask()
+
+
+class Connected:
+    """A Label Studio project that holds nothing and has two ML backends, each with the webhook that comes with it."""
+
+    def nothing(self, project_id: int) -> list[dict[str, str]]:
+        assert project_id == 7
+        return []
+
+    tasks = file_uploads = storages = nothing
+
+    def ml_backends(self, _project_id: int) -> list[dict[str, str]]:
+        return [{"url": "http://plugin:9090/secret"}, {"url": f"https://{IMAGE_HOST}/secret/"}]
+
+    def webhooks(self, _project_id: int) -> list[dict[str, str]]:
+        return [{"url": f"{backend['url'].rstrip('/')}/webhook"} for backend in self.ml_backends(7)]
+
+
+@pytest.mark.parametrize(
+    ("backend_host", "found"),
+    [
+        ("plugin:9090", {}),
+        (None, {"webhook": 1, "ml_backend": 1}),
+        ("plugin", {"webhook": 1, "ml_backend": 1}),
+    ],
+)
+def test_our_own_ml_backend_is_known_by_its_address(
+    counter: Counter, backend_host: str | None, found: dict[str, int]
+) -> None:
+    project = counter.project()
+    desk = counter.with_desk(labelstudio=Connected(), backend_host=backend_host).desk
+    leaks = desk.leak_check(project.project_id)
+    assert {finding.kind: finding.count for finding in leaks.findings} == found
 
 
 def test_our_configurations_have_names(counter: Counter) -> None:

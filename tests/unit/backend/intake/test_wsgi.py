@@ -32,6 +32,21 @@ def test_the_settings_say_where_images_come_from(tmp_path: Path, public_url: str
         assert app.config["MAX_CONTENT_LENGTH"] == settings.intake.max_upload_bytes
 
 
+@pytest.mark.parametrize(
+    ("plugin", "host"),
+    [
+        ({"public_url": "https://example.org/g2face"}, "example.org"),
+        ({"public_url": "https://example.org", "backend_url": "http://plugin:9090/"}, "plugin:9090"),
+    ],
+)
+def test_the_settings_say_where_label_studio_reaches_the_plugin(
+    tmp_path: Path, plugin: dict[str, str], host: str
+) -> None:
+    settings = Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1", plugin=plugin)  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        assert wsgi.open_desk(settings, stack)[0].backend_host == host
+
+
 def test_a_key_opens_label_studio(tmp_path: Path) -> None:
     settings = Settings(
         data_dir=tmp_path,

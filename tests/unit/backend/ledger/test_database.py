@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from backend.accounts import Accounts
 from backend.errors import ConfigError, LedgerUnavailableError
 from backend.ledger.database import open_engine, reading, upgrade, writing
 from backend.ledger.ledger import Ledger
@@ -38,10 +39,16 @@ def test_what_was_there_before_a_migration_stays(database_url: str) -> None:
             "INSERT INTO policies VALUES"
             " ('p', 1, 'exact', 'consistent', 'standard', NULL, FALSE, 'png', '2026-01-01 00:00:00')"
         )
+        connection.exec_driver_sql(
+            'INSERT INTO accounts (account_id, email, password_hash, must_change, roles, "on", failures, created_at)'
+            " VALUES ('a', 'a@example.org', 'h', FALSE, '[]', TRUE, 0, '2026-01-01 00:00:00')"
+        )
     upgrade(engine)
     (project,) = Ledger(engine).projects()
+    account = Accounts(engine).account("a")
     engine.dispose()
     assert (project.title, project.policy.output_format) == ("Faces", "png")
+    assert (account.email, account.session_version) == ("a@example.org", 0)
 
 
 def test_processes_that_migrate_at_once_do_not_collide(database_url: str) -> None:
