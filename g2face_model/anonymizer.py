@@ -40,10 +40,10 @@ _DRAFT_PX = 224  # the landmarks are corrected once, on a draft: the landmarker 
 _CORRECTION_GAIN = np.float32(0.8)
 _SURE = 0.5  # of the parser's probability
 _NOTICEABLE, _MOST, _SHADE = 0.01, 0.85, 0.01  # of the face, of the glasses, of the crop's side
-_CLARITY = 3.0  # one step of unlikeness short of the aim weighs as much as so much implausibility
+_CLARITY = 5.0  # one step of unlikeness short of the aim weighs as much as so much implausibility
 _SOFT = 0.4  # a face whose edges are by so much weaker (in logarithm) looks out of focus
 _SHADY = 0.12  # spread of the logarithm of brightness
-_CONTENT = 3.0  # the search ends at a face that falls short by no more
+_CONTENT = 3.0  # the search ends at a face that is unlike enough and no odder than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +214,11 @@ class Anonymizer:
             shortfall = self._parts.gate.shortfall(verdict)
             if verdict.passed:
                 odd = self._implausibility(changed, after.mesh, original) + flaws
-                regret = odd + _CLARITY * max(0.0, *shortfall.values())
+                missing = max(0.0, *shortfall.values())
+                regret = odd + _CLARITY * missing
                 if best is None or regret < best[0]:
                     best = regret, patch, verdict
-                if regret <= _CONTENT:
+                if missing == 0 and odd <= _CONTENT:
                     break
             search.worry(shortfall)
             if best is None and attempt >= self._config.attempts // 2 and original.glasses_come_off:

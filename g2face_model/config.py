@@ -52,7 +52,7 @@ class ModelConfig:
     on_failure: Literal["cover", "refuse"] = "cover"
     attempts: int = 6
     candidates: int = 160
-    shape_change: float = 0.022
+    shape_change: float = 0.026
     max_yaw_degrees: float = 55.0
     min_face_px: float = 24.0
     gate: GateConfig = field(default_factory=GateConfig)

@@ -35,11 +35,12 @@ _YEARS, _SEX, _ANCESTRY, _EXPRESSION = 9.0, 0.3, 0.3, 0.4
 _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 10.0, 6.0, 15.0, 1.5
 _LEADING = 20  # shape components that a stranger could see
 _DRAW = 1.0  # spread of the keyed draw: how much plausibility is given up for variety
-_PUSHES = (0.15, 0.4, 0.8, 1.3)  # how hard each candidate is pushed away from the original, in parallel
+_PUSHES = (0.3, 0.7, 1.2, 1.8)  # how hard each candidate is pushed away from the original, in parallel
 # Pushed faces drift in ancestry, and the predictor does not see it: rendered and measured, half a push moved four
 # tenths of the probability elsewhere. People who are unlike the original to begin with are preferred to pushed ones.
-_DRIFT = 5.0  # cost of a whole push
-_LIKENESS, _ALIKE = 14.0, -0.05  # cost of predicted similarity above this, per unit of cosine
+_DRIFT = 1.5  # cost of a whole push
+_OWN_SHAPE = 0.5  # share of the donor's own shape that is asked for
+_LIKENESS, _ALIKE = 20.0, -0.05  # cost of predicted similarity above this, per unit of cosine
 _WORRY = 0.25  # of cosine, per step that a recogniser was found from its aim
 _HASTE = 0.5  # growth of the weight of unlikeness, per step that the worst recogniser was found from its aim
 _STRANGE = 0.4  # of the mean square of a standardised latent above 1
@@ -195,9 +196,8 @@ class IdentityModel:
         cost = self.gallery.implausibility(looks, condition) - _DRAW * keyed_gumbel(seed, len(self.gallery.latents))
         donors = np.tile(np.argsort(cost, kind="stable")[:candidates], len(_PUSHES))
         push = np.repeat(np.array(_PUSHES, np.float32), len(donors) // len(_PUSHES))
-        wanted, away = (
-            torch.from_numpy(part).expand(len(donors), -1) for part in (condition, self.codes.encode(embeddings))
-        )
+        away = torch.from_numpy(self.codes.encode(embeddings)).expand(len(donors), -1)
+        wanted = torch.from_numpy(self._own_shape(donors, condition))
         latents = self._move(donors, wanted, away, push=push)
         odd, likeness = self._foresee(latents, looks, condition, away)
         styles = self._styles(latents.numpy(), donors)
@@ -218,6 +218,14 @@ class IdentityModel:
         """(N, 512) coarse w -> (N, 8) attributes as in networks/mapping.py."""
         latents = torch.from_numpy((coarse - self._mean) / self._spread)
         return np.asarray(self._predictor(latents)[1].numpy(), np.float32)
+
+    def _own_shape(self, donors: NDArray[np.intp], condition: Floats) -> Floats:
+        """Conditions (M, 90): the wanted one, in whose shape every donor keeps some of their own, which is as much part
+        of who a face is as its texture. The deformation brings the landmarks home afterwards."""
+        wanted = np.tile(condition, (len(donors), 1))
+        shape = slice(ANGLES, ANGLES + SHAPE)
+        wanted[:, shape] += _OWN_SHAPE * (self.gallery.conditions[donors][:, shape] - wanted[:, shape])
+        return wanted
 
     def _move(self, donors: NDArray[np.intp], wanted: Tensor, away: Tensor, *, push: Floats) -> Tensor:
         """Latents (M, 512) in the wanted geometry (M, 90); `push` (M,) multiplies the part of the move that leads away
