@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 import uuid
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from label_studio_server import PASSWORD, LabelStudioServer
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from ready_photos import SIZE_PX, ready
 from werkzeug.serving import make_server
 
@@ -36,16 +35,11 @@ CONFIG = labels.expression_config()
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1400, "height": 900})
-        opened.set_default_timeout(120_000)  # Label Studio's editor is heavy for a small machine
-        yield opened
-        browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    opened.set_default_timeout(120_000)  # Label Studio's editor is heavy for a small machine
+    yield opened
+    opened.close()
 
 
 @dataclass(frozen=True, slots=True)
