@@ -34,7 +34,7 @@ _TONE_RADIUS = 0.03  # of the distance between the outer corners of the eyes
 _YEARS, _SEX, _ANCESTRY, _EXPRESSION = 9.0, 0.3, 0.3, 0.4
 _LIGHTNESS, _HUE, _DEGREES, _SHAPE = 10.0, 6.0, 15.0, 1.5
 _LEADING = 20  # shape components that a stranger could see
-_DRAW = 1.0  # spread of the keyed draw: how much plausibility is given up for variety
+_DRAW = 1.6  # spread of the keyed draw: how much plausibility is given up for variety
 _PUSHES = (0.3, 0.7, 1.2, 1.8)  # how hard each candidate is pushed away from the original, in parallel
 # Pushed faces drift in ancestry, and the predictor does not see it: rendered and measured, half a push moved four
 # tenths of the probability elsewhere. People who are unlike the original to begin with are preferred to pushed ones.

@@ -17,6 +17,7 @@ from backend.custody import tables
 from backend.errors import ConfigError, CustodyError, CustodyUnavailableError
 from backend.postgresql import Patience, open_pool
 
+_OPENINGS = 4
 _BUSY_TIMEOUT_S = 2  # whoever waits for an event to be written before opening something gets a no this soon
 _PATIENCE = Patience(connect_s=_BUSY_TIMEOUT_S, lock_s=_BUSY_TIMEOUT_S, statement_s=30.0, silence_s=45.0)
 _SCHEMA_LOCK = 0x6732_6375_7374  # any number that is always the same
@@ -73,11 +74,24 @@ def _open(url: str, schema: tables.Schema) -> Engine:
     engine = _sqlite(parsed) if parsed.drivername == "sqlite" else open_pool(parsed, _PATIENCE)
     with ExitStack() as unless_it_works:
         unless_it_works.callback(engine.dispose)
-        with writing(engine) as connection:
-            lock(connection, _SCHEMA_LOCK)
-            _upgrade(connection, schema)
+        _make(engine, schema)
         unless_it_works.pop_all()
     return engine
+
+
+def _make(engine: Engine, schema: tables.Schema) -> None:
+    """Bring the tables up to date. Several processes may start at once, and on a busy machine making them takes longer
+    than a record may wait: the others try again."""
+    for left in reversed(range(_OPENINGS)):
+        try:
+            with writing(engine) as connection:
+                lock(connection, _SCHEMA_LOCK)
+                _upgrade(connection, schema)
+        except CustodyUnavailableError:
+            if not left:
+                raise
+        else:
+            return
 
 
 def _upgrade(connection: Connection, schema: tables.Schema) -> None:
