@@ -108,8 +108,9 @@ def test_a_mistyped_secret_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_engines_own_variable_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Settings.load()
     monkeypatch.setenv("G2FACE_MODEL__WEIGHTS_DIR", "/weights")
-    Settings.load()
+    assert Settings.load() == plain
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from g2face_model.fusion import (
     deform,
     face_width,
+    foreign_shade,
     fusion_mask,
     lens_mask,
+    lost_detail,
     match_chroma,
     outline_mask,
     relight,
@@ -391,3 +393,20 @@ def test_nothing_is_seen_through_a_dark_lens(mesh: FaceMesh) -> None:
 def test_without_glasses_there_is_no_lens(mesh: FaceMesh) -> None:
     colours, _, _ = _spectacles(mesh, lens=LIGHT_SKIN)
     assert not lens_mask(colours, mesh, NO_GLASSES).any()
+
+
+def test_a_blurred_face_has_lost_detail_and_a_sharper_one_has_not(weight: Floats) -> None:
+    sharp = _skin(LIGHT_SKIN, 0)
+    sharp[80:84, 60:130] = 0.1
+    soft = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 2.0), np.float32)
+    assert lost_detail(soft, sharp, weight) > 0.4
+    assert lost_detail(sharp, soft, weight) == 0
+    assert lost_detail(sharp, sharp, weight) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_shadow_of_its_own_is_foreign_and_plain_darkness_is_not(weight: Floats) -> None:
+    original = _skin(LIGHT_SKIN, 0)
+    shadow = original.copy()
+    shadow[:, : SIZE // 2] *= 0.6
+    assert foreign_shade(original * np.float32(0.7), original, weight, width_px=90) < 0.02
+    assert foreign_shade(shadow, original, weight, width_px=90) > 0.15
