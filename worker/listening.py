@@ -7,8 +7,9 @@ its threads nor a GPU.
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Event
 from types import FrameType
 
@@ -70,7 +71,7 @@ def listen(redis_url: str, queues: Sequence[str], *, burst: bool, patience_s: fl
     Raises QueueError in a `burst` without a Redis.
     """
     stopping = Event()
-    with contextlib.suppress(StopRequested):  # asked to stop between two connections
+    with _signals_given_back(), contextlib.suppress(StopRequested):  # asked to stop between two connections
         while not stopping.is_set():
             if not _work(redis_url, queues, stopping, burst=burst, patience_s=patience_s):
                 return False
@@ -78,6 +79,17 @@ def listen(redis_url: str, queues: Sequence[str], *, burst: bool, patience_s: fl
                 return True
             stopping.wait(_RECONNECT_S)
     return True
+
+
+@contextlib.contextmanager
+def _signals_given_back() -> Iterator[None]:
+    """RQ takes SIGTERM and SIGINT and keeps them; they would stop a listener that is there no more."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _work(redis_url: str, queues: Sequence[str], stopping: Event, *, burst: bool, patience_s: float | None) -> bool:

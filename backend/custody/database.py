@@ -6,16 +6,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Table, inspect, select, text
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from backend import postgresql, sqlite
 from backend.custody import tables
 from backend.errors import ConfigError, CustodyError, CustodyUnavailableError
-from backend.postgresql import Patience, open_pool
+from backend.postgresql import Patience
 
 _OPENINGS = 4
 _BUSY_TIMEOUT_S = 2  # whoever waits for an event to be written before opening something gets a no this soon
@@ -59,7 +60,7 @@ def lock(connection: Connection, number: int) -> None:
 
 def insert_new(connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
     """Insert a row unless one with the same unique values is there; whether it was inserted. Safe under races."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     statement = insert(table).values(dict(values)).on_conflict_do_nothing().returning(*table.primary_key)
     return connection.execute(statement).first() is not None  # row counts of inserts are not dependable
 
@@ -71,7 +72,7 @@ def _open(url: str, schema: tables.Schema) -> Engine:
         raise ConfigError("what should be the address of a custody database is none") from None
     if parsed.drivername not in {"sqlite", "postgresql"}:
         raise ConfigError("the address of a custody database begins with sqlite:// or postgresql://")
-    engine = _sqlite(parsed) if parsed.drivername == "sqlite" else open_pool(parsed, _PATIENCE)
+    engine = _sqlite(parsed) if parsed.drivername == "sqlite" else postgresql.open_pool(parsed, _PATIENCE)
     with ExitStack() as unless_it_works:
         unless_it_works.callback(engine.dispose)
         _make(engine, schema)
@@ -111,10 +112,7 @@ def _upgrade(connection: Connection, schema: tables.Schema) -> None:
 def _sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         _create_private(Path(url.database))
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+    return sqlite.open_pool(url, _BUSY_TIMEOUT_S)
 
 
 def _create_private(path: Path) -> None:
@@ -124,19 +122,6 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise CustodyError(f"the custody database cannot be made: {error.strerror}") from None
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver would begin transactions late and its own way
-    # FULL: a commit is on the disk before it returns. secure_delete: a shredded key's bytes are overwritten.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later could not get the lock any more: writers take it at once.
-    reads = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 @contextmanager

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 
+from backend import postgresql, sqlite
 from backend.errors import ConfigError, LedgerError, LedgerUnavailableError
-from backend.postgresql import Patience, open_pool
+from backend.postgresql import Patience
 
 _BUSY_TIMEOUT_S = 30
 _PATIENCE = Patience(connect_s=5.0, lock_s=_BUSY_TIMEOUT_S, statement_s=60.0, silence_s=90.0)
@@ -28,25 +28,10 @@ def open_engine(url: str) -> Engine:
     except ArgumentError:
         raise ConfigError("database_url is not an address of a database") from None
     if parsed.drivername in {"postgresql", "postgres"}:
-        return open_pool(parsed, _PATIENCE)
+        return postgresql.open_pool(parsed, _PATIENCE)
     if parsed.drivername != "sqlite":
         raise ConfigError("database_url must begin with sqlite:// or postgresql://")
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver would begin transactions late and its own way
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later could not get the lock any more: writers take it at once.
-    reads = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    return sqlite.open_pool(parsed, _BUSY_TIMEOUT_S)
 
 
 @contextmanager

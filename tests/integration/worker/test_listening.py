@@ -104,11 +104,11 @@ def test_the_interactive_queue_comes_first(workshop: Workshop, orders: Orders) -
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """Leaves this process's own handlers as they were."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Fails when something else than before would hear a signal."""
+    listened_for = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in listened_for]
     yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    assert [signal.getsignal(number) for number in listened_for] == before
 
 
 @pytest.mark.usefixtures("signals")
