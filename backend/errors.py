@@ -116,3 +116,11 @@ class ForbiddenError(AccessError):
 
 class ApprovalRequiredError(AccessError):
     """A second person has to approve first."""
+
+
+class RequestMissingError(CustodyError):
+    """There is no such request for recovery, or no such withdrawal."""
+
+
+class RequestStateError(CustodyError):
+    """A request for recovery, or a withdrawal, is not in the state that a step needs; the message says in which it is."""

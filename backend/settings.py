@@ -119,6 +119,30 @@ class CustodySettings(_Group):
     master_private_key_file: Path | None = None
     inbox_public_key_file: Path | None = None
     inbox_private_key_file: Path | None = None
+    key_provider: Literal["file", "shares", "vault", "aws"] = "file"  # what the master private key's file needs to open
+    transit_url: Address | None = None  # HashiCorp Vault
+    transit_key: str = "g2face-master"
+    transit_token: SecretStr | None = None
+    kms_key_id: str | None = None  # AWS KMS; its credentials come the way of AWS's own library
+    kms_url: Address | None = None  # AWS's own unless set
+
+
+class AdminSettings(_Group):
+    """The restricted endpoint: recovery, withdrawal, keys, audit."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9191
+    public_url: Address = "http://localhost:9191"
+    session_key: Key | None = None
+    approvals: int = Field(default=1, ge=0, le=2)  # by other people than who asks; 0 is for a pilot of one person
+    request_hours: int = Field(default=72, ge=1)  # a request that is not decided by then has expired
+    retrieval_minutes: int = Field(default=15, ge=1)  # an approved one can be retrieved for so long, once
+    grace_days: int = Field(default=7, ge=0)  # between a withdrawal and the shredding
+    forensic_mark: bool = False  # a mark nobody sees in what is retrieved; without it, it is bit-exact
+    heads_command: str | None = None  # gets each signed head of the audit log on its standard input
+    oidc_issuer: Address | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
 
 
 class WorkerSettings(_Group):
@@ -159,6 +183,7 @@ class Settings(BaseSettings):
     plugin: PluginSettings = PluginSettings()
     intake: IntakeSettings = IntakeSettings()
     custody: CustodySettings = CustodySettings()
+    admin: AdminSettings = AdminSettings()
     worker: WorkerSettings = WorkerSettings()
     logs: LogSettings = LogSettings()
 
@@ -232,6 +257,26 @@ class Settings(BaseSettings):
         """What the managers' session cookies are signed with."""
         return self._key(self.intake.session_key, "session.key")
 
+    def admin_session_key(self) -> bytes:
+        """What the admins' session cookies are signed with."""
+        return self._key(self.admin.session_key, "admin", "session.key")
+
+    def second_factor_key(self) -> bytes:
+        """What the admins' one-time codes are derived from: whoever has the database alone cannot make them."""
+        return self._key(None, "admin", "second-factor.key")
+
+    def pseudonym_key(self) -> bytes:
+        """What subjects are named with in the audit log."""
+        return self._key(None, "admin", "pseudonym.key")
+
+    def signing_key(self) -> Path:
+        """The private key that signs receipts and heads of the audit log; the admin's process makes it."""
+        return self._in_data_dir("admin", "signing.key")
+
+    def audit_heads(self) -> Path:
+        """Where signed heads of the audit log are added, line by line."""
+        return self._in_data_dir("admin", "audit-heads.jsonl")
+
     def allowed_origins(self) -> tuple[str, ...]:
         """Whose pages may load anonymized images: Label Studio's, unless others are named."""
         return self.plugin.allowed_origins or (self.labelstudio.origin,)
@@ -252,8 +297,8 @@ class Settings(BaseSettings):
             raise ConfigError(f"{PREFIX}DATA_DIR is not a folder that can be written to") from None
         return path
 
-    def _key(self, given: SecretStr | None, name: str) -> bytes:
-        return _kept_key(self._in_data_dir(name)) if given is None else given.get_secret_value().encode()
+    def _key(self, given: SecretStr | None, *names: str) -> bytes:
+        return _kept_key(self._in_data_dir(*names)) if given is None else given.get_secret_value().encode()
 
 
 class _SecretFiles(NestedSecretsSettingsSource):

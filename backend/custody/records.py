@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from backend.errors import CustodyError
 
@@ -78,6 +79,75 @@ class SealedRecord:
             raise CustodyError("a sha256 has 64 hexadecimal digits")
         if self.face_index is not None and self.face_index < 0:
             raise CustodyError("a face index is not negative")
+
+
+class RequestKind(StrEnum):
+    """What is asked for."""
+
+    RECOVERY = "recovery"  # faces of one photo
+    ACCESS = "access"  # a subject's copy of their own photos
+
+
+class RequestState(StrEnum):
+    """Where a request is on its way. The first two can still change."""
+
+    OPEN = "open"  # waits for approvals
+    APPROVED = "approved"  # can be retrieved, once, until it expires
+    REFUSED = "refused"
+    CANCELLED = "cancelled"  # by whoever asked
+    RETRIEVED = "retrieved"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryRequest:
+    """Somebody's wish to see originals, and what became of it.
+
+    A recovery names a photo and its faces; an access names a subject. `reason` and `reference` (of the dispute) are
+    their words and stay out of the audit log. `expires_at`: until it is approved, the end of deciding; then, the end of
+    retrieving.
+    """
+
+    request_id: str
+    kind: RequestKind
+    project_id: str
+    photo_id: str | None
+    face_indices: tuple[int, ...]
+    subject_id: str | None = field(repr=False)
+    requested_by: str
+    reason: str = field(repr=False)
+    reference: str | None = field(repr=False)
+    labelstudio_task_id: int | None
+    approvals_needed: int
+    approved_by: tuple[str, ...]
+    state: RequestState
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None = None
+    retrieved_at: datetime | None = None
+
+
+class WithdrawalState(StrEnum):
+    """Where a withdrawal of consent is."""
+
+    PENDING = "pending"  # can be taken back until it is due; nothing of the subject is opened meanwhile
+    CANCELLED = "cancelled"
+    SHREDDED = "shredded"
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A subject's consent taken back. `pseudonym` is the subject's keyed hash; `subject_id` is gone once shredded."""
+
+    withdrawal_id: str
+    project_id: str
+    subject_id: str | None = field(repr=False)
+    pseudonym: str
+    requested_by: str
+    state: WithdrawalState
+    created_at: datetime
+    due_at: datetime
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,12 @@ def _version_table(name: str, metadata: MetaData) -> Table:
     return Table(name, metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
 
+def _add_requests_and_withdrawals(connection: Connection) -> None:
+    _vault.create_all(connection, tables=[recovery_requests, approvals, withdrawals])
+
+
 _vault, _keys = MetaData(), MetaData()
-VAULT = Schema(_vault, _version_table("vault_version", _vault))
+VAULT = Schema(_vault, _version_table("vault_version", _vault), steps=(_add_requests_and_withdrawals,))
 KEYS = Schema(_keys, _version_table("keyring_version", _keys))
 
 REMAINDER_INDEX = -1
@@ -88,6 +92,52 @@ sealed_records = Table(
     UniqueConstraint("photo_id", "face_index", "anonymized_sha256"),
     Index("sealed_records_of_subject", "project_id", "subject_id"),
     Index("sealed_records_expiry", "expires_at"),
+)
+
+recovery_requests = Table(
+    "recovery_requests",
+    _vault,
+    Column("request_id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("project_id", String(32), nullable=False),
+    Column("photo_id", String(32)),
+    Column("face_indices", Text, nullable=False),  # a JSON list
+    Column("subject_id", Text),  # whose photos, in a subject's access; emptied when the subject is shredded
+    Column("requested_by", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reference", Text),
+    Column("labelstudio_task_id", BigInteger),
+    Column("approvals_needed", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime),
+    Column("retrieved_at", UtcDateTime),
+    Index("recovery_requests_of_state", "state", "expires_at"),
+)
+
+approvals = Table(
+    "approvals",
+    _vault,
+    Column("request_id", String(32), primary_key=True),
+    Column("account_id", String(32), primary_key=True),  # nobody counts twice
+    Column("approved_at", UtcDateTime, nullable=False),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    _vault,
+    Column("withdrawal_id", String(32), primary_key=True),
+    Column("project_id", String(32), nullable=False),
+    Column("subject_id", Text),  # emptied when the subject is shredded
+    Column("pseudonym", String(64), nullable=False),  # the subject's keyed hash, which stays
+    Column("requested_by", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Index("withdrawals_due", "state", "due_at"),
+    Index("withdrawals_of_subject", "project_id", "pseudonym"),
 )
 
 audit_events = Table(
