@@ -91,7 +91,7 @@ def test_a_step_that_fails_leaves_the_old_version(database_url: str, keys_engine
         database._open(database_url, dataclasses.replace(tables.KEYS, steps=(half,)))
     assert not inspect(keys_engine).has_table("half_done")
     with database.reading(keys_engine) as connection:
-        assert connection.execute(select(tables.KEYS.version_table)).all() == [(tables.VAULT.version,)]
+        assert connection.execute(select(tables.KEYS.version_table)).all() == [(tables.KEYS.version,)]
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://localhost/x", "http://localhost"])
