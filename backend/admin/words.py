@@ -1,0 +1,130 @@
+"""What the console says, in English or Japanese, and how it writes times and states.
+
+Messages are English in the code; `translations/ja.po` holds the other language and is read as it is: nothing compiled
+can be older than its source.
+"""
+
+from __future__ import annotations
+
+import gettext as catalogs
+from collections.abc import Collection
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from io import BytesIO
+
+from babel.dates import format_datetime, format_timedelta
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from flask import g, request
+
+from backend.accounts import Role
+from backend.custody.records import RecoveryRequest, RequestState, WithdrawalState
+
+FILTERS = ("away", "capital", "moment", "number", "role", "sentence", "state", "tone")
+"""What the templates call."""
+LANGUAGES = {"en": "English", "ja": "日本語"}
+COOKIE = "g2face_admin_language"
+_LOCALES = {"en": "en_GB", "ja": "ja"}
+_MOMENTS = {"en": "d MMM y, HH:mm 'UTC'", "ja": "y年M月d日 HH:mm 'UTC'"}
+
+
+def later(message: str) -> str:
+    """`message` as it is, marked for translation where it is shown."""
+    return message
+
+
+_STATES: dict[str, tuple[str, str]] = {
+    RequestState.OPEN: (later("Waits for approval"), "working"),
+    RequestState.APPROVED: (later("Ready to retrieve"), "ready"),
+    RequestState.REFUSED: (later("Refused"), "failed"),
+    RequestState.CANCELLED: (later("Cancelled"), "cancelled"),
+    RequestState.RETRIEVED: (later("Retrieved"), "published"),
+    RequestState.EXPIRED: (later("Expired"), "cancelled"),
+    WithdrawalState.PENDING: (later("Grace period"), "careful"),
+    WithdrawalState.SHREDDED: (later("Shredded"), "published"),
+}
+_ROLES: dict[Role, str] = {
+    Role.MANAGER: later("Project manager"),
+    Role.REQUESTER: later("Requester"),
+    Role.APPROVER: later("Approver"),
+    Role.AUDITOR: later("Auditor"),
+    Role.KEY_OFFICER: later("Key officer"),
+}
+
+
+def language() -> str:
+    """The language of this request's answer: as chosen before, otherwise as the browser prefers."""
+    if "language" not in g:
+        chosen = request.cookies.get(COOKIE)
+        preferred = request.accept_languages.best_match(list(LANGUAGES), default="en")
+        g.language = chosen if chosen in LANGUAGES else preferred
+    return str(g.language)
+
+
+def gettext(message: str) -> str:
+    """`message` in the language of this request's answer."""
+    return catalog(language()).gettext(message)
+
+
+def ngettext(one: str, several: str, count: int) -> str:
+    """`one` or `several`, as `count` asks for, in the language of this request's answer."""
+    return catalog(language()).ngettext(one, several, count)
+
+
+@cache
+def catalog(code: str) -> catalogs.NullTranslations:
+    """A language's translations; English needs none."""
+    if code == "en":
+        return catalogs.NullTranslations()
+    source, compiled = resources.files("backend.admin") / "translations" / f"{code}.po", BytesIO()
+    with source.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=code))
+    compiled.seek(0)
+    return catalogs.GNUTranslations(compiled)
+
+
+def number(value: int) -> str:
+    """1234567 as 1,234,567."""
+    return format_decimal(value, locale=_LOCALES[language()])
+
+
+def moment(at: datetime) -> str:
+    """A point in time, to the minute, in UTC."""
+    return format_datetime(at.astimezone(UTC), _MOMENTS[language()], locale=_LOCALES[language()])
+
+
+def away(at: datetime, now: datetime) -> str:
+    """How far away a point in time is, in the unit a person would use: in 3 hours, 5 minutes ago."""
+    return format_timedelta(at - now, add_direction=True, threshold=1.5, locale=_LOCALES[language()])
+
+
+def state(value: str) -> str:
+    """What a state of a request or a withdrawal is called."""
+    return gettext(_STATES[value][0])
+
+
+def tone(value: str) -> str:
+    """The colour of a state, as the stylesheet calls it."""
+    return _STATES[value][1]
+
+
+def role(value: Role) -> str:
+    """What a role is called."""
+    return gettext(_ROLES[value])
+
+
+def capital(text: str) -> str:
+    """`text` beginning with a capital."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def sentence(text: str) -> str:
+    """An error's message as a sentence, translated where there is a translation."""
+    return gettext(f"{capital(text).removesuffix('.')}.")
+
+
+def faces(request: RecoveryRequest) -> Collection[int]:
+    """The numbers under which people know a request's faces: from 1."""
+    return [index + 1 for index in request.face_indices]
