@@ -25,16 +25,18 @@ from backend.settings import PREFIX, Settings, _known
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("plugin", "intake", "worker", "worker-gpu", "keys", "inbox-key")
+OURS = ("plugin", "intake", "worker", "worker-gpu", "admin", "keys", "inbox-key", "key-rotation")
 WORKERS = ("worker", "worker-gpu")
-ONCE = ("keys", "inbox-key")
+MAKERS = ("keys", "inbox-key")
+ONCE = (*MAKERS, "key-rotation")
 MODULES = {
     "plugin": "backend.plugin.__main__",
     "intake": "backend.intake.__main__",
-    "keys": "backend.admin.__main__",
+    **dict.fromkeys(("admin", "keys", "key-rotation"), "backend.admin.__main__"),
     **dict.fromkeys((*WORKERS, "inbox-key"), "worker.__main__"),
 }
 ENGINES_OWN = "G2FACE_MODEL__WEIGHTS_DIR"
+MASTER = "G2FACE_CUSTODY__MASTER_PRIVATE_KEY_FILE"
 _ADDRESSES = {"G2FACE_STORAGE_URL", "G2FACE_LABELSTUDIO__URL", "G2FACE_PLUGIN__PUBLIC_URL"}
 every_service = pytest.mark.parametrize("name", SERVICES)
 our_service = pytest.mark.parametrize("name", OURS)
@@ -123,7 +125,7 @@ def test_a_service_says_how_it_is(name: str) -> None:
         assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ["label-studio", "plugin", "intake", *WORKERS])
+@pytest.mark.parametrize("name", ["label-studio", "plugin", "intake", "admin", *WORKERS])
 def test_a_check_written_in_python_is_python_and_asks_the_port_that_is_served(name: str) -> None:
     *_, option, code = SERVICES[name]["healthcheck"]["test"]
     assert option == "-c"
@@ -133,6 +135,7 @@ def test_a_check_written_in_python_is_python_and_asks_the_port_that_is_served(na
         "label-studio": "8080",
         "plugin": environment("plugin").get("G2FACE_PLUGIN__PORT"),
         "intake": environment("intake").get("G2FACE_INTAKE__PORT"),
+        "admin": environment("admin").get("G2FACE_ADMIN__PORT"),
         **{worker: environment(worker).get("G2FACE_WORKER__METRICS_PORT") for worker in WORKERS},
     }
     assert port == told[name]
@@ -159,13 +162,19 @@ def test_workers_run_by_profile() -> None:
 # Who reaches whom
 
 
-def test_only_three_ports_are_published_and_on_this_machine_alone_unless_asked_otherwise() -> None:
+def test_only_four_ports_are_published_and_on_this_machine_alone_unless_asked_otherwise() -> None:
     published = {name: [interpolated(port) for port in service.get("ports", [])] for name, service in SERVICES.items()}
     assert {name: ports for name, ports in published.items() if ports} == {
         "label-studio": ["127.0.0.1:8080:8080"],
         "plugin": ["127.0.0.1:9090:9090"],
         "intake": ["127.0.0.1:9092:9092"],
+        "admin": ["127.0.0.1:9191:9191"],
     }
+
+
+def test_the_admins_port_is_not_opened_together_with_the_others() -> None:
+    variables = {name: re.findall(r"\$\{(\w*BIND_ADDRESS)", SERVICES[name]["ports"][0]) for name in ("intake", "admin")}
+    assert variables == {"intake": ["BIND_ADDRESS"], "admin": ["ADMIN_BIND_ADDRESS"]}
 
 
 def test_networks_keep_apart_what_has_nothing_to_say_to_each_other() -> None:
@@ -175,12 +184,24 @@ def test_networks_keep_apart_what_has_nothing_to_say_to_each_other() -> None:
         "labels": {"label-studio", "label-studio-database"},
         "data": {"postgres", "redis", "plugin", "intake", *WORKERS},
         "custody": {"postgres-keys", *WORKERS},
+        "administration": {"postgres", "postgres-keys", "admin", "key-rotation"},
+        "disputes": {"label-studio", "admin"},
+        "admin-door": {"admin"},
     }
-    assert [name for name in SERVICES if SERVICES[name].get("network_mode") == "none"] == [*ONCE]
+    assert [name for name in SERVICES if SERVICES[name].get("network_mode") == "none"] == [*MAKERS]
 
 
 def test_only_the_front_reaches_the_world() -> None:
-    assert {name for name, network in COMPOSE["networks"].items() if not network.get("internal")} == {"front"}
+    outer = {name: network for name, network in COMPOSE["networks"].items() if not network.get("internal")}
+    assert outer.keys() == {"front", "admin-door"}
+    # a port cannot be published from an internal network; without masquerading no answer finds back to the admin
+    assert outer["admin-door"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+
+
+def test_the_admin_meets_nothing_but_the_databases_and_label_studio() -> None:
+    met = {other for other in SERVICES if other != "admin" and networks(other) & networks("admin")}
+    assert met == {"postgres", "postgres-keys", "label-studio", "key-rotation"}
+    assert networks("admin") & networks("label-studio") == {"disputes"}, "a network of these two alone"
 
 
 def test_label_studio_may_call_the_front_and_no_other_address_of_ours() -> None:
@@ -213,11 +234,26 @@ def _ban_what_label_studio_does(banned: list[Any], front: Any) -> None:
 
 
 def test_private_keys_are_mounted_where_they_are_used() -> None:
-    assert holders("master-key") == {"keys"}
+    assert holders("master-key") == {"admin", "keys", "key-rotation"}
+    assert writers("master-key") == {"keys", "key-rotation"}, "the admin reads it"
+    assert holders("admin-keys") == writers("admin-keys") == {"admin", "key-rotation"}
     assert holders("inbox-key") == {*WORKERS, "inbox-key"}
     assert writers("inbox-key") == {"inbox-key"}
-    assert holders("public-keys") == {"intake", *WORKERS, *ONCE}
+    assert holders("public-keys") == {"intake", "admin", *WORKERS, *ONCE}
     assert writers("public-keys") == {*ONCE}, "whoever can change a public key can read what is sealed to it"
+
+
+@every_service
+def test_what_opens_originals_reaches_the_admin_alone(name: str) -> None:
+    """By what is mounted and told, whichever way the master key is kept."""
+    opens = {"admin", "keys", "key-rotation"}
+    assert ("master-key" in mounts(name)) == (name in opens)
+    assert (MASTER in environment(name)) == (name in opens)
+    told = {key for key in environment(name) if re.search(r"KEY_PROVIDER|TRANSIT|KMS|AWS|VAULT_", key)}
+    assert not told or name in opens
+    assert not any("transit" in secret for secret in SERVICES[name].get("secrets", [])) or name in opens
+    folders = [target for target, _ in mounts(name).values()]
+    assert "/keys" not in folders, "a folder above would hold every key"
 
 
 @our_service
@@ -225,7 +261,7 @@ def test_a_private_key_lies_in_the_volume_that_is_meant_for_it(name: str) -> Non
     given = environment(name)
     where = {source: target for source, (target, _) in mounts(name).items()}
     for setting, volume in (
-        ("G2FACE_CUSTODY__MASTER_PRIVATE_KEY_FILE", "master-key"),
+        (MASTER, "master-key"),
         ("G2FACE_CUSTODY__INBOX_PRIVATE_KEY_FILE", "inbox-key"),
         ("G2FACE_CUSTODY__MASTER_PUBLIC_KEY_FILE", "public-keys"),
         ("G2FACE_CUSTODY__INBOX_PUBLIC_KEY_FILE", "public-keys"),
@@ -237,20 +273,23 @@ def test_a_private_key_lies_in_the_volume_that_is_meant_for_it(name: str) -> Non
 
 
 def test_blobs_are_written_by_the_intake_and_the_workers() -> None:
-    assert holders("blobs") == {"plugin", "intake", *WORKERS}
+    assert holders("blobs") == {"plugin", "intake", "admin", *WORKERS}
     assert writers("blobs") == {"intake", *WORKERS}
 
 
 def test_secrets_are_told_to_those_who_need_them() -> None:
     assert {secret: knowers(secret) for secret in COMPOSE["secrets"]} == {
-        "g2face_database_url": {"postgres", "plugin", "intake", *WORKERS},
-        "g2face_custody__vault_url": {"postgres", *WORKERS},
-        "g2face_custody__keys_url": {"postgres-keys", *WORKERS},
+        "g2face_database_url": {"postgres", "plugin", "intake", "admin", *WORKERS},
+        "g2face_custody__vault_url": {"postgres", "admin", "key-rotation", *WORKERS},
+        "g2face_custody__keys_url": {"postgres-keys", "admin", "key-rotation", *WORKERS},
+        "g2face_custody__transit_token": {"admin", "key-rotation"},
         "g2face_redis_url": {"redis", "plugin", "intake", *WORKERS},
         "g2face_plugin__link_key": {"plugin", *WORKERS},
         "g2face_plugin__path_secret": {"plugin"},
         "g2face_intake__session_key": {"intake"},
-        "g2face_labelstudio__api_key": {"intake", *WORKERS},
+        "g2face_admin__session_key": {"admin"},
+        "g2face_admin__oidc_client_secret": {"admin"},
+        "g2face_labelstudio__api_key": {"intake", "admin", *WORKERS},
         "postgres_password": {"postgres"},
         "postgres_keys_password": {"postgres-keys"},
         "label_studio_database_password": {"label-studio-database"},
@@ -274,7 +313,13 @@ def test_the_script_makes_every_secret_and_keeps_what_is_there(secrets_dir: Path
         assert stat.S_IMODE((secrets_dir / secret).stat().st_mode) == 0o444, "a container runs as another user"
     assert stat.S_IMODE(secrets_dir.stat().st_mode) == 0o700
     random = [value for content in made.values() for value in re.findall(rb"[0-9a-f]{64}", content)]
-    assert len(random) == len(made)
+    from_elsewhere = {name for name, content in made.items() if not content.strip()}
+    assert from_elsewhere == {
+        "g2face_labelstudio__api_key",
+        "g2face_custody__transit_token",
+        "g2face_admin__oidc_client_secret",
+    }
+    assert len(random) == len(made) - len(from_elsewhere) + 1, "Label Studio's file holds two"
     assert len(set(random)) == len(random) - 1, "only Label Studio and its database share one"
     subprocess.run([ROOT / "docker" / "make-secrets.sh", secrets_dir], check=True)
     assert {path.name: path.read_bytes() for path in secrets_dir.iterdir()} == made
@@ -289,6 +334,8 @@ def test_a_service_starts_with_its_settings(name: str, secrets_dir: Path, monkey
     needed = {
         "plugin": ("database", "redis", "storage", "link_key", "allowed_origins"),
         "intake": ("database", "redis", "storage", "session_key", "inbox_public_key"),
+        "admin": ("database", "vault", "keys", "storage", "master_private_key", "admin_session_key"),
+        "key-rotation": ("vault", "keys", "master_private_key", "master_public_key"),
         "keys": ("master_private_key", "master_public_key"),
         "inbox-key": ("inbox_private_key", "inbox_public_key"),
     }.get(
