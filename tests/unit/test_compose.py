@@ -459,6 +459,16 @@ def test_the_servers_need_no_more_than_their_image_has() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
+def test_extra_packages_have_a_pinned_version() -> None:
+    (comment,) = re.findall(
+        r"# (Further packages in the images.*)\n#EXTRA_PACKAGES=", (ROOT / ".env.example").read_text()
+    )
+    named = re.findall(r"(\w+) for ", comment)
+    constraints = (ROOT / "constraints.txt").read_text()
+    assert named
+    assert all(re.search(rf"^{name}==", constraints, re.MULTILINE) for name in named)
+
+
 def test_label_studio_is_the_version_that_the_tests_run() -> None:
     constraints = (ROOT / "constraints-label-studio.txt").read_text()
     version = SERVICES["label-studio"]["image"].partition(":")[2]
