@@ -120,6 +120,7 @@ class CustodySettings(_Group):
     inbox_public_key_file: Path | None = None
     inbox_private_key_file: Path | None = None
     key_provider: Literal["file", "shares", "vault", "aws"] = "file"  # what the master private key's file needs to open
+    share_files: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_list)] = ()  # unset: asked for at the terminal
     transit_url: Address | None = None  # HashiCorp Vault
     transit_key: str = "g2face-master"
     transit_token: SecretStr | None = None
@@ -241,6 +242,10 @@ class Settings(BaseSettings):
     def master_private_key(self) -> Path:
         """Read by the admin's process alone."""
         return self.custody.master_private_key_file or self._in_data_dir("admin", "master.key")
+
+    def retired_master_keys(self) -> Path:
+        """The folder of older master private keys, beside the current one; each stays until nothing needs it."""
+        return self.master_private_key().parent / "retired"
 
     def inbox_public_key(self) -> Path:
         return self.custody.inbox_public_key_file or self._in_data_dir("inbox.pub")

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from g2face_model import atomic_file
 from g2face_model.errors import RecoveryError
 from g2face_model.recovery import RecoveryPayload, image_sha256
 from g2face_model.types import Image
@@ -100,7 +101,7 @@ def create_key_file(path: Path) -> Key:
     Raises `RecoveryError` when the file cannot be made, or is there already: a key is never overwritten."""
     secret = secrets.token_bytes(KEY_BYTES)
     try:
-        _write_private(path, base64.b64encode(secret) + b"\n")
+        atomic_file.create(path, base64.b64encode(secret) + b"\n", mode=0o600)
     except OSError as error:
         raise RecoveryError(f"the key file cannot be made: {error.strerror}") from error
     return Key(secret)
@@ -125,17 +126,6 @@ def read_key_file(path: Path) -> Key:
         return Key(base64.b64decode(content.strip(), validate=True))
     except (binascii.Error, RecoveryError) as error:
         raise RecoveryError(f"the key file holds neither {KEY_BYTES} bytes nor their base64") from error
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            path.unlink()
-            raise
 
 
 def _derive(secret: bytes, purpose: bytes, length: int) -> bytes:

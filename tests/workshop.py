@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Workshop:
         self._vault_engine = database.open_vault(f"sqlite:///{folder}/vault.sqlite3")
         self._keys_engine = database.open_keys(f"sqlite:///{folder}/keys.sqlite3")
         self.vault = Vault(self._vault_engine)
-        self.keyring = Keyring(self._keys_engine, master.read_public(folder / "master.pub"))
+        self.keyring = Keyring(self._keys_engine, partial(master.read_public, folder / "master.pub"))
 
     def close(self) -> None:
         self.ledger.close()

@@ -131,7 +131,7 @@ def _runtime(folder: Path, redis_url: str, engine: _Painter, checkpoint: Callabl
         ledger=Ledger.open(f"sqlite:///{folder}/ledger.sqlite3"),
         blobs=BlobStore((folder / "blobs").as_uri()),
         inbox=InboxKey(folder / "inbox.key"),
-        keyring=Keyring(database.open_keys(f"sqlite:///{folder}/keys.sqlite3"), master_public_key),
+        keyring=Keyring(database.open_keys(f"sqlite:///{folder}/keys.sqlite3"), lambda: master_public_key),
         vault=Vault(database.open_vault(f"sqlite:///{folder}/vault.sqlite3")),
         labelstudio=LabelStudio("http://localhost", ""),  # never called: nothing is published
         links=Links("http://localhost", bytes(32)),

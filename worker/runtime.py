@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from backend.custody import database, master
@@ -79,7 +80,7 @@ def assemble(settings: Settings, load: Callable[[], Anonymizer], *, redis_url: s
         ledger=Ledger.open(settings.database()),
         blobs=BlobStore(settings.storage()),
         inbox=InboxKey(settings.inbox_private_key()),
-        keyring=Keyring(database.open_keys(settings.keys()), master.read_public(settings.master_public_key())),
+        keyring=Keyring(database.open_keys(settings.keys()), _master_public_key(settings)),
         vault=Vault(database.open_vault(settings.vault())),
         labelstudio=connect_labelstudio(settings),
         links=Links(settings.plugin.public_url, settings.link_key(), lifetime_s=settings.plugin.link_lifetime_s),
@@ -87,6 +88,14 @@ def assemble(settings: Settings, load: Callable[[], Anonymizer], *, redis_url: s
         limits=Limits(lease_s=worker.lease_s, max_attempts=worker.max_attempts),
         anonymizer=load(),
     )
+
+
+def _master_public_key(settings: Settings) -> Callable[[], bytes]:
+    """The file is read anew for every key, since the master key may be changed under a running worker; and once now,
+    so that a missing one is told before any photo is taken up."""
+    path = settings.master_public_key()
+    master.read_public(path)
+    return partial(master.read_public, path)
 
 
 def connect_labelstudio(settings: Settings) -> LabelStudio:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from sqlite3 import DatabaseError
 
 from sqlalchemy import Connection, Engine, Table, inspect, select, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -56,6 +57,18 @@ def lock(connection: Connection, number: int) -> None:
     """Let one transaction at a time past this line, until it ends. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def forget_deleted(engine: Engine) -> bool:
+    """Let no deleted byte stay in the files beside the database; whether it was possible, since others may be at work.
+
+    SQLite overwrites what is deleted and keeps a log besides, which this empties. On PostgreSQL it is the server's part
+    to reuse the space and to drop its own log, and nothing is done here.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    with _translated(CustodyUnavailableError):
+        return sqlite.empty_log(engine)
 
 
 def insert_new(connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
@@ -129,5 +142,5 @@ def _translated(failure: type[CustodyError]) -> Iterator[None]:
     """Drivers' errors hold statements, values and host names; ours say only that nothing was read or written."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, DatabaseError) as error:
         raise failure(f"a custody database cannot be used at the moment ({type(error).__name__})") from None

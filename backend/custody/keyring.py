@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, tuple_
 
 from backend.custody import database, seal
 from backend.custody.records import SEED_BYTES, SubjectKey, SubjectRef
-from backend.custody.tables import subject_keys
-from backend.errors import CustodyError, KeyShreddedError
+from backend.custody.tables import retired_master_keys, subject_keys
+from backend.errors import CustodyError, CustodyUnavailableError, KeyShreddedError
+
+_MASTER_LOCK = 0x6732_6D61_7374  # any number that is always the same
+_BATCH = 200
 
 
 class Keyring:
-    """The database of subject keys (see `database.open_keys`); `master_public_key` has 1216 bytes.
+    """The database of subject keys (see `database.open_keys`).
 
     It makes and gives out what locks. Private keys leave it sealed to the master key, as they lie there.
+    `master_public_key` gives 1216 bytes, and is asked for every new key: after a rotation they are others.
     `random_bytes` makes identity seeds.
     """
 
     def __init__(
-        self, engine: Engine, master_public_key: bytes, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+        self,
+        engine: Engine,
+        master_public_key: Callable[[], bytes],
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._engine = engine
         self._master_public_key = master_public_key
@@ -31,12 +39,16 @@ class Keyring:
     def ensure(self, ref: SubjectRef, *, now: datetime) -> SubjectKey:
         """The subject's key, made when there is none; the same for everybody who asks at once.
 
-        Raises `KeyShreddedError`, `CustodyUnavailableError`, and `CustodyError` when the master public key is none.
+        Raises `KeyShreddedError`, `CustodyUnavailableError` (also when all that is known here is a master key that has
+        been retired), `CustodyError` when the master public key is none, and what reading it raises.
         """
         if (there := self.get(ref)) is not None:
             return there
-        fresh = self._fresh(ref, now=now)
+        master_public_key = self._master_public_key()
+        fresh = self._fresh(ref, master_public_key, now=now)
         with database.writing(self._engine) as connection:
+            database.lock(connection, _MASTER_LOCK)  # a master key is retired before or after this, not in between
+            _refuse_retired(connection, master_public_key)
             if database.insert_new(connection, subject_keys, _values(fresh)):
                 return fresh
             winner = _select(connection, ref)
@@ -49,20 +61,114 @@ class Keyring:
         with database.reading(self._engine) as connection:
             return _select(connection, ref)
 
-    def _fresh(self, ref: SubjectRef, *, now: datetime) -> SubjectKey:
+    def shred(self, ref: SubjectRef, *, now: datetime) -> bool:
+        """Destroy the subject's private key and seed for ever; whether they were there until now.
+
+        A subject without a key gets an entry that says so, and never a key. Raises `CustodyUnavailableError`.
+        """
+        gone = {"sealed_private_key": None, "identity_seed": None, "shredded_at": now}
+        whole = subject_keys.update().where(_is(ref), subject_keys.c.shredded_at.is_(None))
+        with database.writing(self._engine) as connection:
+            tombstone = _values(SubjectKey(ref, b"", b"", b"", now)) | gone
+            database.insert_new(connection, subject_keys, tombstone)
+            shredded = connection.execute(whole.values(gone)).rowcount == 1
+        database.forget_deleted(self._engine)
+        return shredded
+
+    def subjects(
+        self, *, sealed_to: bytes, after: SubjectRef | None = None, limit: int = _BATCH
+    ) -> tuple[SubjectKey, ...]:
+        """The keys, at most `limit`, whose private halves are sealed to the master key of that id (`seal.key_id`, 8
+        bytes): in a fixed order, from the one behind `after`. Raises `CustodyUnavailableError`."""
+        columns = subject_keys.c
+        query = select(subject_keys).where(_sealed_to() == sealed_to)
+        if after is not None:
+            query = query.where(tuple_(columns.project_id, columns.subject_id) > (after.project_id, after.subject_id))
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(columns.project_id, columns.subject_id).limit(limit))
+            return tuple(_key(row) for row in rows)
+
+    def reseal(self, ref: SubjectRef, *, old: bytes, new: bytes) -> bool:
+        """Put `new` where the subject's sealed private key is `old`; whether it was.
+
+        Raises `CustodyUnavailableError`.
+        """
+        where = subject_keys.update().where(_is(ref), subject_keys.c.sealed_private_key == old)
+        with database.writing(self._engine) as connection:
+            return connection.execute(where.values(sealed_private_key=new)).rowcount == 1
+
+    def census(self) -> Mapping[bytes | None, int]:
+        """How many subjects have a private key that is sealed to the master key of which id; None: shredded ones.
+
+        Raises `CustodyUnavailableError`.
+        """
+        query = select(_sealed_to(), func.count()).group_by(_sealed_to())
+        with database.reading(self._engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def retire(self, master_public_key: bytes, *, now: datetime) -> None:
+        """Make no subject key under this master key any more, whichever process tries. Raises
+        `CustodyUnavailableError`."""
+        values = {"key_id": seal.key_id(master_public_key).hex(), "retired_at": now}
+        with database.writing(self._engine) as connection:
+            database.lock(connection, _MASTER_LOCK)
+            database.insert_new(connection, retired_master_keys, values)
+
+    def shredded(self) -> Iterator[SubjectRef]:
+        """Everybody whose key was destroyed, in a fixed order. Raises `CustodyUnavailableError`."""
+        after: SubjectRef | None = None
+        while batch := self._shredded(after):
+            yield from batch
+            after = batch[-1]
+
+    def forget_deleted(self) -> bool:
+        """Let no destroyed key stay beside the database (see `database.forget_deleted`)."""
+        return database.forget_deleted(self._engine)
+
+    def _shredded(self, after: SubjectRef | None) -> tuple[SubjectRef, ...]:
+        columns = subject_keys.c
+        query = select(columns.project_id, columns.subject_id).where(columns.shredded_at.is_not(None))
+        if after is not None:
+            query = query.where(tuple_(columns.project_id, columns.subject_id) > (after.project_id, after.subject_id))
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(columns.project_id, columns.subject_id).limit(_BATCH))
+            return tuple(SubjectRef(row.project_id, row.subject_id) for row in rows)
+
+    def _fresh(self, ref: SubjectRef, master_public_key: bytes, *, now: datetime) -> SubjectKey:
         pair = seal.generate_key_pair()
-        sealed = seal.seal(self._master_public_key, pair.private_key, context=seal.subject_key_context(ref))
+        sealed = seal.seal(master_public_key, pair.private_key, context=seal.subject_key_context(ref))
         return SubjectKey(ref, pair.public_key, sealed, self._random_bytes(SEED_BYTES), now)
 
 
-def _select(connection: Connection, ref: SubjectRef) -> SubjectKey | None:
+def _refuse_retired(connection: Connection, master_public_key: bytes) -> None:
+    columns = retired_master_keys.c
+    query = select(columns.key_id).where(columns.key_id == seal.key_id(master_public_key).hex())
+    if connection.execute(query).first() is not None:
+        raise CustodyUnavailableError("the master key was changed, and the new public file is not here yet")
+
+
+def _is(ref: SubjectRef) -> ColumnElement[bool]:
     columns = subject_keys.c
-    query = select(subject_keys).where(columns.project_id == ref.project_id, columns.subject_id == ref.subject_id)
-    row = connection.execute(query).first()
+    return (columns.project_id == ref.project_id) & (columns.subject_id == ref.subject_id)
+
+
+def _sealed_to() -> ColumnElement[bytes]:
+    """The id of the key that opens a sealed private key, as it lies open in its header."""
+    sealed = subject_keys.c.sealed_private_key
+    return func.substr(sealed, seal.ID_AT + 1, seal.KEY_ID_BYTES, type_=sealed.type)
+
+
+def _select(connection: Connection, ref: SubjectRef) -> SubjectKey | None:
+    row = connection.execute(select(subject_keys).where(_is(ref))).first()
     if row is None:
         return None
     if row.shredded_at is not None:
         raise KeyShreddedError("the subject's key was destroyed")
+    return _key(row)
+
+
+def _key(row: Row[tuple[object, ...]]) -> SubjectKey:
+    ref = SubjectRef(row.project_id, row.subject_id)
     return SubjectKey(ref, row.public_key, row.sealed_private_key, row.identity_seed, row.created_at)
 
 

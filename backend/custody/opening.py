@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
 from backend.custody import key_files, seal
 from backend.custody.key_files import Purpose
+from backend.custody.providers.provider import KeyProvider
 from backend.errors import MasterKeyError, SealBrokenError
 
 _MLKEM_SEED_BYTES = 64
@@ -38,10 +39,9 @@ class PrivateKey:
         """What `seal` was given with the same context. Raises `SealBrokenError` for anything that was changed, cut,
         sealed to another key or sealed as something else."""
         head = seal.header(self.public_key)
-        id_at = seal.HEADER_BYTES - seal.KEY_ID_BYTES
-        if len(sealed) < seal.HEADER_BYTES or sealed[:id_at] != head[:id_at]:
+        if len(sealed) < seal.HEADER_BYTES or sealed[: seal.ID_AT] != head[: seal.ID_AT]:
             raise SealBrokenError("not a sealed value of a version this program reads")
-        if sealed[id_at : seal.HEADER_BYTES] != head[id_at:]:
+        if sealed[seal.ID_AT : seal.HEADER_BYTES] != head[seal.ID_AT :]:
             raise SealBrokenError("the value was sealed to another key")
         private = MLKEM768X25519PrivateKey(self._mlkem, self._x25519)
         try:
@@ -50,10 +50,16 @@ class PrivateKey:
             raise SealBrokenError("the sealed value was changed, or sealed as something else") from None
 
 
-def read_private_key(path: Path, purpose: Purpose) -> PrivateKey:
-    """The private key in a file that only its owner can touch.
+def read_private_key(path: Path, purpose: Purpose, *, provider: KeyProvider = key_files.PLAIN) -> PrivateKey:
+    """The private key in a file that only its owner can touch. Raises as `read_private` does."""
+    return PrivateKey(read_private(path, purpose, provider=provider))
 
-    Raises `MasterKeyError` when the file cannot be read, holds anything else, or others may read or write it.
+
+def read_private(path: Path, purpose: Purpose, *, provider: KeyProvider) -> bytes:
+    """A private key's 96 bytes in a file that only its owner can touch.
+
+    Raises `MasterKeyError` when the file cannot be read, holds anything else, was wrapped by another provider, cannot
+    be unwrapped, or others may read or write it.
     """
     try:
         with path.open("rb") as file:
@@ -63,4 +69,4 @@ def read_private_key(path: Path, purpose: Purpose) -> PrivateKey:
         raise MasterKeyError(f"the {purpose} private key cannot be read: {error.strerror}") from None
     if mode & 0o077:
         raise MasterKeyError(f"others can read the {purpose} private key: give it mode 0600 (chmod 600)")
-    return PrivateKey(key_files.parse(content, purpose, half="private", size=seal.PRIVATE_KEY_BYTES))
+    return key_files.parse_private(content, purpose, provider=provider)

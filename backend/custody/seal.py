@@ -30,6 +30,7 @@ _MAGIC, _VERSION = b"G2FS", 1
 _SUITE_NUMBERS = (0x647A, 0x0001, 0x0002)  # KEM, KDF and AEAD in the HPKE registry
 _HEADER = struct.Struct(f">4sBHHH{KEY_ID_BYTES}s")
 HEADER_BYTES = _HEADER.size
+ID_AT = HEADER_BYTES - KEY_ID_BYTES  # where in the header the key's id begins
 
 
 @dataclass(frozen=True, slots=True)

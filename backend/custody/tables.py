@@ -68,9 +68,13 @@ def _add_requests_and_withdrawals(connection: Connection) -> None:
     _vault.create_all(connection, tables=[recovery_requests, approvals, withdrawals])
 
 
+def _add_retired_master_keys(connection: Connection) -> None:
+    _keys.create_all(connection, tables=[retired_master_keys])
+
+
 _vault, _keys = MetaData(), MetaData()
 VAULT = Schema(_vault, _version_table("vault_version", _vault), steps=(_add_requests_and_withdrawals,))
-KEYS = Schema(_keys, _version_table("keyring_version", _keys))
+KEYS = Schema(_keys, _version_table("keyring_version", _keys), steps=(_add_retired_master_keys,))
 
 REMAINDER_INDEX = -1
 """Stands for "no face" in `sealed_records.face_index`: NULL would be unequal to itself and stored twice."""
@@ -169,6 +173,13 @@ subject_keys = Table(
         "AND (shredded_at IS NULL) = (identity_seed IS NOT NULL)",
         name="shredded_or_whole",
     ),
+)
+
+retired_master_keys = Table(
+    "retired_master_keys",
+    _keys,
+    Column("key_id", String(16), primary_key=True),  # no subject key is sealed to these any more
+    Column("retired_at", UtcDateTime, nullable=False),
 )
 
 _APPEND_ONLY = {

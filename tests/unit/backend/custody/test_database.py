@@ -70,16 +70,35 @@ def test_an_older_database_takes_the_missing_steps_once(database_url: str, keys_
     def add_colour(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE subject_keys ADD COLUMN colour INTEGER"))
 
-    newer = dataclasses.replace(tables.KEYS, steps=(add_colour,))
+    newer = dataclasses.replace(tables.KEYS, steps=(*tables.KEYS.steps, add_colour))
     for _ in range(2):
         engine = database._open(database_url, newer)
         assert "colour" in {column["name"] for column in inspect(engine).get_columns("subject_keys")}
         with database.reading(engine) as connection:
-            assert connection.execute(select(tables.KEYS.version_table)).all() == [(2,)]
+            assert connection.execute(select(tables.KEYS.version_table)).all() == [(newer.version,)]
         engine.dispose()
     with pytest.raises(CustodyError, match="newer version"):
         database.open_keys(database_url)
     assert count(keys_engine) == 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "since"),
+    [
+        (tables.VAULT, (tables.recovery_requests, tables.approvals, tables.withdrawals)),
+        (tables.KEYS, (tables.retired_master_keys,)),
+    ],
+)
+def test_the_first_version_takes_every_step(database_url: str, schema: tables.Schema, since: tuple[Table, ...]) -> None:
+    engine = database._open(database_url, schema)
+    with database.writing(engine) as connection:
+        for table in since:
+            table.drop(connection)
+        connection.execute(schema.version_table.update().values(version=1))
+    engine.dispose()
+    engine = database._open(database_url, schema)
+    assert set(inspect(engine).get_table_names()) == set(schema.metadata.tables)
+    engine.dispose()
 
 
 def test_a_step_that_fails_leaves_the_old_version(database_url: str, keys_engine: Engine) -> None:
@@ -88,7 +107,7 @@ def test_a_step_that_fails_leaves_the_old_version(database_url: str, keys_engine
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        database._open(database_url, dataclasses.replace(tables.KEYS, steps=(half,)))
+        database._open(database_url, dataclasses.replace(tables.KEYS, steps=(*tables.KEYS.steps, half)))
     assert not inspect(keys_engine).has_table("half_done")
     with database.reading(keys_engine) as connection:
         assert connection.execute(select(tables.KEYS.version_table)).all() == [(tables.KEYS.version,)]

@@ -27,7 +27,7 @@ def master_key(tmp_path: Path) -> MasterKey:
 
 @pytest.fixture
 def keyring(keys_engine: Engine, master_key: MasterKey) -> Keyring:
-    return Keyring(keys_engine, master_key.public_key)
+    return Keyring(keys_engine, lambda: master_key.public_key)
 
 
 def test_a_subject_has_no_key_until_it_is_needed(keyring: Keyring) -> None:
@@ -64,7 +64,7 @@ def test_the_seed_comes_from_the_given_randomness(keys_engine: Engine, master_ke
     def random_bytes(count: int) -> bytes:
         return bytes([next(numbers)] * count)
 
-    keyring = Keyring(keys_engine, master_key.public_key, random_bytes=random_bytes)
+    keyring = Keyring(keys_engine, lambda: master_key.public_key, random_bytes=random_bytes)
     assert keyring.ensure(SUBJECT, now=NOW).identity_seed == bytes(32)
     assert keyring.ensure(SubjectRef(PROJECT, "y"), now=NOW).identity_seed == bytes([1] * 32)
 
@@ -73,7 +73,7 @@ def test_everybody_who_asks_at_once_gets_the_same_key(database_url: str, master_
     engines = [database.open_keys(database_url) for _ in range(6)]
 
     def ensure(engine: Engine) -> SubjectKey:
-        return Keyring(engine, master_key.public_key).ensure(SUBJECT, now=NOW)
+        return Keyring(engine, lambda: master_key.public_key).ensure(SUBJECT, now=NOW)
 
     with ThreadPoolExecutor(6) as pool:
         keys = set(pool.map(ensure, engines))
@@ -104,7 +104,7 @@ def test_a_shredded_key_is_gone_and_not_made_again(keys_engine: Engine, keyring:
 
 
 def test_without_a_master_key_no_subject_key_is_made(keys_engine: Engine) -> None:
-    keyring = Keyring(keys_engine, bytes(10))
+    keyring = Keyring(keys_engine, lambda: bytes(10))
     with pytest.raises(CustodyError, match="public key"):
         keyring.ensure(SUBJECT, now=NOW)
     assert keyring.get(SUBJECT) is None
@@ -112,7 +112,7 @@ def test_without_a_master_key_no_subject_key_is_made(keys_engine: Engine) -> Non
 
 def test_a_keyring_that_is_locked_can_be_tried_again(keys_engine: Engine, keyring: Keyring) -> None:
     with database.writing(keys_engine) as connection:
-        fresh = keyring._fresh(SUBJECT, now=NOW)
+        fresh = keyring._fresh(SUBJECT, keyring._master_public_key(), now=NOW)
         connection.execute(subject_keys.insert().values(_row(fresh)))
         with pytest.raises(CustodyUnavailableError) as caught:
             keyring.ensure(SUBJECT, now=NOW)
