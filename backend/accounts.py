@@ -1,32 +1,34 @@
-"""Who may sign in, and with what. Passwords are kept as argon2id hashes, tokens as SHA-256; neither can be read back.
+"""Who may sign in, and what they may do: the people of the intake and of the admin, in the ledger's database.
 
-Accounts lie in the ledger's database. The names of people never reach a log; an account's id does.
+The names of people never reach a log; an account's id does.
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import argon2
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from backend.enrolments import Enrolments
 from backend.errors import ForbiddenError, LedgerError
 from backend.ledger.database import reading, writing
-from backend.ledger.tables import AccountRow, TokenRow
+from backend.ledger.tables import AccountRow
+from backend.passwords import Passwords, check_strength
+from backend.tokens import Tokens
 
-MIN_PASSWORD_LENGTH = 12
-_MAX_PASSWORD_LENGTH = 1024  # hashing is work; nobody may order any amount of it
 _FAILURES_ALLOWED = 5
 _LOCKED_FOR = timedelta(minutes=5)
 _WRONG = "wrong e-mail address or password, or too many wrong ones: then wait five minutes"
-_FIRST_EMAIL = "admin@localhost"
+_FIRST_MANAGER = "admin@localhost"
+_FIRST_OFFICER = "officer@localhost"
 
 
 def _new_secret() -> str:
@@ -43,11 +45,16 @@ class Role(StrEnum):
     KEY_OFFICER = "key_officer"
 
 
+ADMIN_ROLES = frozenset(Role) - {Role.MANAGER}
+"""The roles of the restricted endpoint; the manager's is the intake's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A person who may sign in. must_change: their password was made here and shown once, so it has to be replaced.
     session_version: sessions that began under another one have ended: the password was changed since, or the account
-    was off."""
+    was off. enrolment: how many second factors were begun; enrolled: the last one holds. openid: they have signed in
+    through an OpenID provider, which knows them."""
 
     account_id: str
     email: str
@@ -55,6 +62,9 @@ class Account:
     must_change: bool
     on: bool
     session_version: int
+    enrolment: int
+    enrolled: bool
+    openid: bool
     created_at: datetime
 
     def require(self, role: Role) -> None:
@@ -64,7 +74,7 @@ class Account:
 
 
 class Accounts:
-    """The accounts and their API tokens, in the ledger's database."""
+    """The accounts; with them, their `tokens` and the `enrolments` of their second factors."""
 
     def __init__(
         self,
@@ -73,12 +83,13 @@ class Accounts:
         new_secret: Callable[[], str] = _new_secret,
         hasher: argon2.PasswordHasher | None = None,
     ) -> None:
-        """`new_secret` makes one-time passwords and tokens. `hasher`: argon2id at the costs of RFC 9106 for little
-        memory, unless given; hashes made at other costs are renewed when their owner signs in."""
+        """`new_secret` makes one-time passwords and tokens. `hasher`: see `Passwords`; hashes made at other costs are
+        renewed when their owner signs in."""
         self._engine = engine
         self._new_secret = new_secret
-        self._hasher = hasher or argon2.PasswordHasher()
-        self._hash_of_nobody = self._hasher.hash(secrets.token_urlsafe(32))
+        self._passwords = Passwords(hasher)
+        self.tokens = Tokens(engine, new_secret=new_secret)
+        self.enrolments = Enrolments(engine)
 
     def create(self, email: str, *, roles: Collection[str], now: datetime) -> tuple[Account, str]:
         """A new account and its one-time password, which is not kept. Raises `LedgerError` if the address is taken."""
@@ -88,12 +99,15 @@ class Accounts:
         row = {
             "account_id": secrets.token_hex(16),
             "email": _email(email),
-            "password_hash": self._hasher.hash(_bytes(password)),
+            "password_hash": self._passwords.hash(password),
             "must_change": True,
             "roles": sorted(_roles(roles)),
             "on": True,
             "session_version": 0,
             "failures": 0,
+            "enrolment": 0,
+            "enrolled": False,
+            "wrong_codes": 0,
             "created_at": now,
         }
         try:
@@ -103,16 +117,14 @@ class Accounts:
         except IntegrityError:
             raise LedgerError("there is an account of this e-mail address already") from None
 
-    def ensure_first(self, roles: Collection[str], *, now: datetime) -> tuple[str, str] | None:
-        """When there is no account at all, make one: (its e-mail address, its one-time password). Otherwise None."""
-        with reading(self._engine) as connection:
-            if connection.scalar(select(func.count()).select_from(AccountRow)):
-                return None
-        try:
-            account, password = self.create(_FIRST_EMAIL, roles=roles, now=now)
-        except LedgerError:  # another process was faster
-            return None
-        return account.email, password
+    def ensure_manager(self, *, now: datetime) -> tuple[str, str] | None:
+        """When there is no manager at all, make one: (its e-mail address, its one-time password). Otherwise None."""
+        return self._ensure(Role.MANAGER, _FIRST_MANAGER, [Role.MANAGER], now=now)
+
+    def ensure_officer(self, *, now: datetime) -> tuple[str, str] | None:
+        """When there is no key officer at all, make one, with all roles of the admin: (its e-mail address, its one-time
+        password). Otherwise None."""
+        return self._ensure(Role.KEY_OFFICER, _FIRST_OFFICER, ADMIN_ROLES, now=now)
 
     def account(self, account_id: str) -> Account:
         """The account of this id. Raises `ForbiddenError` if there is none or it is off."""
@@ -122,6 +134,12 @@ class Accounts:
             raise ForbiddenError("this account is off")
         return account
 
+    def find(self, email: str) -> Account | None:
+        """The account of this e-mail address, on or off."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_of_email(email)).one_or_none()
+        return None if row is None else _account(row)
+
     def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         with reading(self._engine) as connection:
@@ -130,10 +148,12 @@ class Accounts:
 
     def switch(self, account_id: str, *, on: bool) -> None:
         """Let an account in, or no longer; its tokens with it. Sessions from before do not come back."""
-        values: dict[str, Any] = {"on": on} if on else {"on": on, "session_version": AccountRow.session_version + 1}
-        with writing(self._engine) as connection:
-            _row(connection, account_id)
-            connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(**values))
+        ending: dict[str, Any] = {} if on else {"session_version": AccountRow.session_version + 1}
+        self._change(account_id, on=on, **ending)
+
+    def set_roles(self, account_id: str, roles: Collection[str]) -> Account:
+        """Give an account these roles instead of its own, at once. Raises `LedgerError` for a role there is not."""
+        return self._change(account_id, roles=sorted(_roles(roles)))
 
     def verify(self, email: str, password: str, *, now: datetime) -> Account:
         """The account, if the password is its own. Raises `ForbiddenError`, in the same words whatever was wrong.
@@ -142,31 +162,25 @@ class Accounts:
         known one, so that neither the answer nor its time says who has an account.
         """
         with reading(self._engine) as connection:
-            of_email = select(AccountRow.__table__).where(AccountRow.email == _email(email))
-            row = connection.execute(of_email).one_or_none()
-        right = self._matches(self._hash_of_nobody if row is None else row.password_hash, password)
-        if row is None:
-            raise ForbiddenError(_WRONG)
-        if row.locked_until is not None and row.locked_until > now:
+            row = connection.execute(_of_email(email)).one_or_none()
+        right = self._passwords.matches(None if row is None else row.password_hash, password)
+        if row is None or (row.locked_until is not None and row.locked_until > now):
             raise ForbiddenError(_WRONG)
         if not right or not row.on:
             self._count_failure(row.account_id, now=now)
             raise ForbiddenError(_WRONG)
-        with writing(self._engine) as connection:
-            reset: dict[str, Any] = {"failures": 0, "locked_until": None}
-            if self._hasher.check_needs_rehash(row.password_hash):
-                reset["password_hash"] = self._hasher.hash(_bytes(password))
-            connection.execute(update(AccountRow).where(AccountRow.account_id == row.account_id).values(**reset))
-        return _account(row)
+        fresh: dict[str, Any] = {"failures": 0, "locked_until": None}
+        if self._passwords.is_outdated(row.password_hash):
+            fresh["password_hash"] = self._passwords.hash(password)
+        return self._change(row.account_id, **fresh)
 
     def set_password(self, account_id: str, password: str) -> Account:
         """Replace the password by one of the person's own choosing; all sessions end. Raises `ForbiddenError` on a weak
         one."""
-        if not MIN_PASSWORD_LENGTH <= len(password) <= _MAX_PASSWORD_LENGTH:
-            raise ForbiddenError(f"a password has at least {MIN_PASSWORD_LENGTH} characters")
+        check_strength(password)
         with reading(self._engine) as connection:
             current = _row(connection, account_id)
-        if self._matches(current.password_hash, password):
+        if self._passwords.matches(current.password_hash, password):
             raise ForbiddenError("the new password is the old one")
         return self._replace_password(account_id, password, must_change=False)
 
@@ -176,45 +190,44 @@ class Accounts:
         self._replace_password(account_id, password, must_change=True)
         return password
 
-    def issue_token(self, account: Account, *, scope: str, expires_at: datetime | None, now: datetime) -> str:
-        """A token for programs that act for `account`, shown this once."""
-        token = self._new_secret()
-        row = {
-            "token_id": secrets.token_hex(16),
-            "account_id": account.account_id,
-            "token_sha256": _token_sha256(token),
-            "scope": scope,
-            "expires_at": expires_at,
-            "created_at": now,
-        }
-        with writing(self._engine) as connection:
-            connection.execute(insert(TokenRow).values(**row))
-        return token
+    def of_openid(self, issuer: str, subject: str, *, verified_email: str | None) -> Account:
+        """The account of whom an OpenID provider calls `subject`. The first time they are known by the address that the
+        provider has verified, and from then on by the provider's name for them alone.
 
-    def verify_token(self, token: str, *, scope: str, now: datetime) -> Account:
-        """The account that `token` acts for within `scope`. Raises `ForbiddenError`, in the same words whatever was
-        wrong."""
-        query = (
-            select(TokenRow.expires_at, AccountRow.__table__)
-            .join_from(TokenRow, AccountRow)
-            .where(TokenRow.token_sha256 == _token_sha256(token), TokenRow.scope == scope, AccountRow.on)
-        )
-        with reading(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None or (row.expires_at is not None and row.expires_at <= now):
-            raise ForbiddenError("this token is not valid here")
+        Raises `ForbiddenError`, in the same words whatever was wrong.
+        """
+        row = self._of_openid(issuer, subject)
+        if row is None and verified_email is not None:
+            self._introduce(issuer, subject, verified_email)
+            row = self._of_openid(issuer, subject)
+        if row is None or not row.on:
+            raise ForbiddenError("there is no account here for whom the provider has signed in")
         return _account(row)
 
-    def revoke_tokens(self, account_id: str) -> int:
-        """End all of an account's tokens; how many those were."""
-        with writing(self._engine) as connection:
-            return connection.execute(delete(TokenRow).where(TokenRow.account_id == account_id)).rowcount
+    def forget_openid(self, account_id: str) -> None:
+        """Part an account from its OpenID provider's name for it; all sessions end."""
+        ended = AccountRow.session_version + 1
+        self._change(account_id, openid_issuer=None, openid_subject=None, session_version=ended)
 
-    def _matches(self, password_hash: str, password: str) -> bool:
+    def _of_openid(self, issuer: str, subject: str) -> Row[Any] | None:
+        them = AccountRow.openid_issuer == issuer, AccountRow.openid_subject == subject
+        with reading(self._engine) as connection:
+            return connection.execute(select(AccountRow.__table__).where(*them)).one_or_none()
+
+    def _introduce(self, issuer: str, subject: str, email: str) -> None:
+        unknown = AccountRow.email == _email(email), AccountRow.openid_subject.is_(None), AccountRow.on
+        values = {"openid_issuer": issuer, "openid_subject": subject}
+        with suppress(IntegrityError), writing(self._engine) as connection:  # another sign-in was faster
+            connection.execute(update(AccountRow).where(*unknown).values(**values))
+
+    def _ensure(self, role: Role, email: str, roles: Collection[str], *, now: datetime) -> tuple[str, str] | None:
+        if any(role in account.roles for account in self.accounts()):
+            return None
         try:
-            return self._hasher.verify(password_hash, _bytes(password))
-        except argon2.exceptions.VerifyMismatchError:
-            return False
+            account, password = self.create(email, roles=roles, now=now)
+        except LedgerError:  # another process was faster, or somebody has taken their role away
+            return None
+        return account.email, password
 
     def _count_failure(self, account_id: str, *, now: datetime) -> None:
         """One more failure; the fifth locks the account and begins to count afresh."""
@@ -227,19 +240,21 @@ class Accounts:
                 connection.execute(update(AccountRow).where(mine).values(**locked))
 
     def _replace_password(self, account_id: str, password: str, *, must_change: bool) -> Account:
-        values = {
-            "password_hash": self._hasher.hash(_bytes(password)),
-            "must_change": must_change,
-            "session_version": AccountRow.session_version + 1,
-        }
+        return self._change(
+            account_id,
+            password_hash=self._passwords.hash(password),
+            must_change=must_change,
+            session_version=AccountRow.session_version + 1,
+        )
+
+    def _change(self, account_id: str, **values: Any) -> Account:
         with writing(self._engine) as connection:
             connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(**values))
             return _account(_row(connection, account_id))
 
 
-def _bytes(text: str) -> bytes:
-    """For hashing: never more than a hash should be asked to work on, and never an error, whatever was typed."""
-    return text[: _MAX_PASSWORD_LENGTH + 1].encode("utf-8", "surrogatepass")
+def _of_email(email: str) -> Any:
+    return select(AccountRow.__table__).where(AccountRow.email == _email(email))
 
 
 def _email(email: str) -> str:
@@ -252,11 +267,6 @@ def _roles(names: Collection[str]) -> set[Role]:
         return {Role(name) for name in names}
     except ValueError:
         raise LedgerError(f"a role is one of {', '.join(Role)}") from None
-
-
-def _token_sha256(token: str) -> str:
-    # Tokens are 32 random bytes: nothing to guess, so a fast hash is enough.
-    return hashlib.sha256(_bytes(token)).hexdigest()
 
 
 def _row(connection: Connection, account_id: str) -> Row[Any]:
@@ -274,5 +284,8 @@ def _account(row: Row[Any]) -> Account:
         must_change=row.must_change,
         on=row.on,
         session_version=row.session_version,
+        enrolment=row.enrolment,
+        enrolled=row.enrolled,
+        openid=row.openid_subject is not None,
         created_at=row.created_at,
     )

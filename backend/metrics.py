@@ -42,6 +42,7 @@ class Metrics:
         )
         self._retries = Counter("g2face_retries", "Tasks put back to be tried again", registry=self._registry)
         self._published = Counter("g2face_published", "Photos handed to Label Studio", registry=self._registry)
+        self._sign_ins = Counter("g2face_sign_ins", "Sign-ins at the admin", ["outcome"], registry=self._registry)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -78,6 +79,10 @@ class Metrics:
     def published(self, photos: int) -> None:
         """So many photos went to Label Studio."""
         self._published.inc(photos)
+
+    def sign_in(self, outcome: str) -> None:
+        """Somebody asked to be let in: accepted, or refused for a password, code, provider, scope or token."""
+        self._sign_ins.labels(outcome).inc()
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus's text format; its media type is `CONTENT_TYPE`."""

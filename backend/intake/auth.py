@@ -90,13 +90,21 @@ class Door:
         if kind.lower() != "bearer" or not token:
             raise UnknownCallerError("send a token: Authorization: Bearer TOKEN")
         try:
-            account = self.accounts.verify_token(token.strip(), scope=TOKEN_SCOPE, now=self._clock())
-        except ForbiddenError as error:
-            raise UnknownCallerError(str(error)) from None
+            found = self.accounts.tokens.verify(token.strip(), now=self._clock())
+            account = self.accounts.account(found.account_id)
+        except ForbiddenError:
+            raise UnknownCallerError("this token is not valid here") from None
+        if TOKEN_SCOPE not in found.scopes:
+            raise UnknownCallerError("this token is not valid here")
         account.require(Role.MANAGER)
         return account
 
     def issue_token(self, account: Account, *, days: int) -> str:
         """A token for programs in the name of `account`, valid for so many days and shown this once."""
         now = self._clock()
-        return self.accounts.issue_token(account, scope=TOKEN_SCOPE, expires_at=now + timedelta(days=days), now=now)
+        expires_at = now + timedelta(days=days)
+        return self.accounts.tokens.issue(account.account_id, scopes=[TOKEN_SCOPE], expires_at=expires_at, now=now)[1]
+
+    def revoke_tokens(self, account: Account) -> int:
+        """End all of these tokens of `account`; how many those were."""
+        return self.accounts.tokens.revoke_all(account.account_id, scopes=[TOKEN_SCOPE])

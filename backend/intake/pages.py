@@ -108,7 +108,7 @@ def _add_account_pages(pages: Blueprint, door: Door, limiter: Limiter) -> None:
 
     @pages.post("/tokens/revoke")
     def revoke_tokens() -> Answer:
-        count = door.accounts.revoke_tokens(_me().account_id)
+        count = door.revoke_tokens(_me())
         flash(f"{words.number(count)} of your tokens no longer work.", "good")
         return redirect(url_for("pages.tokens"))
 

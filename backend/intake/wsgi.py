@@ -11,7 +11,7 @@ from typing import Any
 import waitress
 from flask import Flask
 
-from backend.accounts import Accounts, Role
+from backend.accounts import Accounts
 from backend.intake.app import create_app
 from backend.intake.desk import Desk, key_reader
 from backend.jobs import Jobs
@@ -56,7 +56,7 @@ def serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a container's first process would ignore it otherwise
     with ExitStack() as stack:
         desk, accounts = open_desk(settings, stack)
-        first = accounts.ensure_first([Role.MANAGER], now=datetime.now(UTC))
+        first = accounts.ensure_manager(now=datetime.now(UTC))
         if first is not None:
             email, password = first
             # To the terminal, not to the log: it is shown once and has to be changed at the first sign-in.

@@ -123,6 +123,7 @@ class DiscardedBlobRow(Base):
 
 class AccountRow(Base):
     __tablename__ = "accounts"
+    __table_args__ = (Index(None, "openid_issuer", "openid_subject", unique=True),)
 
     account_id: Mapped[str] = mapped_column(Id, primary_key=True)
     email: Mapped[str] = mapped_column(String(320), unique=True)
@@ -133,6 +134,12 @@ class AccountRow(Base):
     session_version: Mapped[int]  # counts what ends all sessions
     failures: Mapped[int]  # in a row
     locked_until: Mapped[datetime | None]
+    enrolment: Mapped[int]  # counts the second factors that were set up, or begun to be
+    enrolled: Mapped[bool]  # the last one holds
+    last_step: Mapped[int | None]  # of the last one-time code: it and older ones are used up
+    wrong_codes: Mapped[int]  # in a row
+    openid_issuer: Mapped[str | None]
+    openid_subject: Mapped[str | None]
     created_at: Mapped[datetime]
 
 

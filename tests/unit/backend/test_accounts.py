@@ -11,7 +11,7 @@ import argon2
 import pytest
 from sqlalchemy import select, text
 
-from backend.accounts import Account, Accounts, Role
+from backend.accounts import ADMIN_ROLES, Account, Accounts, Role
 from backend.errors import ForbiddenError, LedgerError
 from backend.ledger.database import open_engine, reading, upgrade
 from backend.ledger.tables import AccountRow, TokenRow
@@ -71,16 +71,28 @@ def test_what_ends_all_sessions_is_counted(accounts: Accounts, jane: Account) ->
 
 
 def test_the_first_account_is_made_once(accounts: Accounts) -> None:
-    first = accounts.ensure_first(["manager"], now=NOW)
-    assert first is not None
-    assert accounts.verify(*first, now=NOW).must_change
-    assert accounts.ensure_first(["manager"], now=NOW) is None
+    for ensure, roles in ((accounts.ensure_manager, {"manager"}), (accounts.ensure_officer, ADMIN_ROLES)):
+        first = ensure(now=NOW)
+        assert first is not None
+        account = accounts.verify(*first, now=NOW)
+        assert (account.must_change, account.roles) == (True, roles)
+        assert ensure(now=NOW) is None
+    assert len(accounts.accounts()) == 2
+
+
+def test_no_second_first_account_appears_when_the_first_is_off_or_has_lost_its_role(accounts: Accounts) -> None:
+    accounts.ensure_officer(now=NOW)
+    (officer,) = accounts.accounts()
+    accounts.switch(officer.account_id, on=False)
+    assert accounts.ensure_officer(now=NOW) is None
+    accounts.set_roles(officer.account_id, ["auditor"])
+    assert accounts.ensure_officer(now=NOW) is None
     assert len(accounts.accounts()) == 1
 
 
 def test_nothing_that_was_shown_is_kept(accounts: Accounts, jane: Account) -> None:
     _, password = accounts.create("joe@example.org", roles=["manager"], now=NOW)
-    token = accounts.issue_token(jane, scope="intake", expires_at=None, now=NOW)
+    _, token = accounts.tokens.issue(jane.account_id, scopes=["intake"], expires_at=None, now=NOW)
     with reading(accounts._engine) as connection:
         kept = str(connection.execute(select(AccountRow.__table__)).all())
         kept += str(connection.execute(select(TokenRow.__table__)).all())
@@ -173,24 +185,63 @@ def test_roles_are_required(jane: Account) -> None:
         jane.require(Role.APPROVER)
 
 
-def test_a_token_works_in_its_scope_until_it_expires(accounts: Accounts, jane: Account) -> None:
-    token = accounts.issue_token(jane, scope="intake", expires_at=later(60), now=NOW)
-    assert accounts.verify_token(token, scope="intake", now=later(59)) == jane
-    for wrong, scope, now in [(token, "admin", NOW), (token, "intake", later(60)), (token[:-1], "intake", NOW)]:
-        with pytest.raises(ForbiddenError):
-            accounts.verify_token(wrong, scope=scope, now=now)
+def test_roles_are_replaced_at_once_and_only_by_roles(accounts: Accounts, jane: Account) -> None:
+    assert accounts.set_roles(jane.account_id, ["auditor", "approver"]).roles == {Role.AUDITOR, Role.APPROVER}
+    with pytest.raises(LedgerError, match="role"):
+        accounts.set_roles(jane.account_id, ["auditor", "king"])
+    with pytest.raises(ForbiddenError):
+        accounts.set_roles("0" * 32, ["auditor"])
+    assert accounts.account(jane.account_id).roles == {Role.AUDITOR, Role.APPROVER}
 
 
-def test_tokens_end_when_revoked_and_with_their_account(accounts: Accounts, jane: Account) -> None:
-    token = accounts.issue_token(jane, scope="intake", expires_at=None, now=NOW)
+def test_an_account_is_found_by_its_address_on_or_off(accounts: Accounts, jane: Account) -> None:
     accounts.switch(jane.account_id, on=False)
-    with pytest.raises(ForbiddenError):
-        accounts.verify_token(token, scope="intake", now=NOW)
-    accounts.switch(jane.account_id, on=True)
-    assert accounts.verify_token(token, scope="intake", now=NOW) == accounts.account(jane.account_id)
-    assert accounts.revoke_tokens(jane.account_id) == 1
-    with pytest.raises(ForbiddenError):
-        accounts.verify_token(token, scope="intake", now=NOW)
+    found = accounts.find(" JANE@example.org ")
+    assert found is not None
+    assert (found.account_id, found.on) == (jane.account_id, False)
+    assert accounts.find("joe@example.org") is None
+    assert accounts.find("\x00") is None
+
+
+def test_a_provider_is_believed_an_address_once_and_its_own_name_ever_after(accounts: Accounts, jane: Account) -> None:
+    issuer = "https://id.example.org"
+    known = accounts.of_openid(issuer, "jane-7", verified_email="JANE@example.org")
+    assert (known.account_id, known.openid) == (jane.account_id, True)
+    assert accounts.of_openid(issuer, "jane-7", verified_email="married@example.org").account_id == jane.account_id
+    for who, subject, email in [
+        (issuer, "jane-8", "jane@example.org"),  # another person, to whom the address was given since
+        ("https://other.example.org", "jane-7", "jane@example.org"),
+        (issuer, "joe-1", "joe@example.org"),  # nobody has made an account
+        (issuer, "joe-1", None),
+    ]:
+        with pytest.raises(ForbiddenError, match="no account"):
+            accounts.of_openid(who, subject, verified_email=email)
+    accounts.switch(jane.account_id, on=False)
+    with pytest.raises(ForbiddenError, match="no account"):
+        accounts.of_openid(issuer, "jane-7", verified_email="jane@example.org")
+
+
+def test_a_provider_without_a_verified_address_introduces_nobody(accounts: Accounts, jane: Account) -> None:
+    with pytest.raises(ForbiddenError, match="no account"):
+        accounts.of_openid("https://id.example.org", "jane-7", verified_email=None)
+    assert not accounts.account(jane.account_id).openid
+
+
+def test_a_person_with_an_account_that_is_off_is_not_given_another_one(accounts: Accounts, jane: Account) -> None:
+    issuer = "https://id.example.org"
+    accounts.of_openid(issuer, "jane-7", verified_email=jane.email)
+    accounts.switch(jane.account_id, on=False)
+    other, _ = accounts.create("other@example.org", roles=["auditor"], now=NOW)
+    with pytest.raises(ForbiddenError, match="no account"):
+        accounts.of_openid(issuer, "jane-7", verified_email=other.email)
+    assert not accounts.account(other.account_id).openid
+
+
+def test_a_forgotten_provider_can_introduce_the_person_anew(accounts: Accounts, jane: Account) -> None:
+    before = accounts.of_openid("https://id.example.org", "jane-7", verified_email=jane.email)
+    accounts.forget_openid(jane.account_id)
+    assert accounts.account(jane.account_id).session_version == before.session_version + 1
+    assert accounts.of_openid("https://new.example.org", "j7", verified_email=jane.email).account_id == jane.account_id
 
 
 def test_a_hostile_password_is_only_wrong(accounts: Accounts, jane: Account) -> None:
@@ -201,7 +252,7 @@ def test_a_hostile_password_is_only_wrong(accounts: Accounts, jane: Account) -> 
         with pytest.raises(ForbiddenError):
             accounts.verify(email, PASSWORD, now=NOW)
     with pytest.raises(ForbiddenError):
-        accounts.verify_token("\ud800\x00", scope="intake", now=NOW)
+        accounts.tokens.verify("\ud800\x00", now=NOW)
     with reading(accounts._engine) as connection:
         assert connection.scalar(text("SELECT count(*) FROM accounts")) == 1
 

@@ -14,7 +14,7 @@ class Program:
     """A program with a token."""
 
     def __init__(self, counter: Counter) -> None:
-        token = counter.accounts.issue_token(counter.account(), scope="intake", expires_at=None, now=counter.clock())
+        token = counter.token(counter.account())
         self._client, self._headers = counter.app.test_client(), {"Authorization": f"Bearer {token}"}
 
     def __call__(self, method: str, path: str, **options: Any) -> TestResponse:

@@ -70,7 +70,7 @@ def test_a_wrong_password_and_an_unknown_person_look_alike(counter: Counter) -> 
 
 def test_other_roles_have_no_business_here(counter: Counter) -> None:
     auditor = counter.account(roles=("auditor",))
-    token = counter.accounts.issue_token(auditor, scope=TOKEN_SCOPE, expires_at=None, now=counter.clock())
+    token = counter.token(auditor, TOKEN_SCOPE)
     client = counter.app.test_client()
 
     page = client.post("/sign-in", data={"email": MANAGER, "password": PASSWORD})
@@ -177,8 +177,7 @@ def test_tokens_work_until_they_end(counter: Counter, clock: Clock) -> None:
 
 def test_revoked_tokens_and_tokens_of_another_scope_are_nobody(counter: Counter) -> None:
     account = counter.account()
-    elsewhere = counter.accounts.issue_token(account, scope="admin", expires_at=None, now=counter.clock())
-    here = counter.accounts.issue_token(account, scope=TOKEN_SCOPE, expires_at=None, now=counter.clock())
+    elsewhere, here = counter.token(account, "admin:keys"), counter.token(account, TOKEN_SCOPE)
     client = counter.signed_in()
     client.post("/tokens/revoke")
 

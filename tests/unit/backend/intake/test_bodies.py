@@ -19,7 +19,7 @@ from backend.intake import bodies
 def test_an_upload_is_never_written_to_a_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = open_counter(tmp_path)
     project, account = counter.project(), counter.account()
-    token = counter.accounts.issue_token(account, scope="intake", expires_at=None, now=counter.clock())
+    token = counter.token(account)
     noise = np.random.default_rng(7).integers(0, 256, (1200, 1200, 3), np.uint8)
     photo = pictures.saved(Pillow.fromarray(noise), "PNG")
     assert len(photo) > 2**22  # far beyond what Werkzeug and waitress keep in memory by themselves
@@ -44,7 +44,7 @@ def test_an_upload_is_never_written_to_a_temporary_file(tmp_path: Path, monkeypa
 def test_an_upload_that_is_too_large_is_refused(tmp_path: Path) -> None:
     counter = open_counter(tmp_path)
     project, account = counter.project(), counter.account()
-    token = counter.accounts.issue_token(account, scope="intake", expires_at=None, now=counter.clock())
+    token = counter.token(account)
     counter.app.config["MAX_CONTENT_LENGTH"] = 1000
 
     answer = counter.app.test_client().post(
