@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, select
 
 from backend.custody import audit, database
 from backend.custody.records import NewEvent, SealedRecord, SubjectRef
@@ -40,11 +40,18 @@ class Vault:
 
     def records_of_photo(self, photo_id: str) -> tuple[SealedRecord, ...]:
         """A photo's records, oldest first, then by face; the remainder first. Raises `CustodyUnavailableError`."""
+        return self._records(sealed_records.c.photo_id == photo_id)
+
+    def records_of_subject(self, ref: SubjectRef) -> tuple[SealedRecord, ...]:
+        """A subject's records in all photos, oldest first, then by face. Raises `CustodyUnavailableError`."""
         columns = sealed_records.c
-        query = select(sealed_records).where(columns.photo_id == photo_id)
+        return self._records(columns.project_id == ref.project_id, columns.subject_id == ref.subject_id)
+
+    def _records(self, *where: ColumnElement[bool]) -> tuple[SealedRecord, ...]:
+        columns = sealed_records.c
+        query = select(sealed_records).where(*where).order_by(columns.created_at, columns.face_index)
         with database.reading(self._engine) as connection:
-            rows = connection.execute(query.order_by(columns.created_at, columns.face_index))
-            return tuple(_record(row) for row in rows)
+            return tuple(_record(row) for row in connection.execute(query))
 
 
 def _insert(connection: Connection, record: SealedRecord) -> bool:

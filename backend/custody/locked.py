@@ -1,0 +1,144 @@
+"""What a request is about, as it lies there: anonymized files, the records that belong to them, the subjects' keys.
+
+Everything that can be judged without opening anything is judged here: whose the records are, which anonymized file they
+belong to, whether they or the keys are gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from backend.custody.keyring import Keyring
+from backend.custody.lifecycle import RefusedError
+from backend.custody.records import RecoveryRequest, SealedRecord, SubjectKey, SubjectRef
+from backend.custody.vault import Vault
+from backend.errors import BlobMissingError, CustodyError, KeyShreddedError, RequestStateError, SealBrokenError
+
+Published = Callable[[str], bytes]
+"""From a photo's id to its anonymized file. Raises `BlobMissingError` when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A photo's anonymized file, and what is to be opened of it. complete: nothing of the photo is missing then."""
+
+    photo_id: str
+    published: bytes = field(repr=False)
+    records: tuple[tuple[SealedRecord, SubjectKey], ...]
+    complete: bool
+
+
+class Finder:
+    """Looks in the vault and at the keys; opens nothing."""
+
+    def __init__(self, vault: Vault, keyring: Keyring) -> None:
+        self._vault, self._keyring = vault, keyring
+
+    def subjects(self, request: RecoveryRequest) -> frozenset[SubjectRef]:
+        """Whose originals are asked for. Raises `RefusedError` when no such original is kept."""
+        if request.photo_id is not None:
+            stored = self._records(request.photo_id, request.project_id)
+            subjects = {one.face_index: one.subject for one in stored}
+            if missing := set(request.face_indices) - subjects.keys():
+                raise _no_record(request.photo_id, min(missing))
+            return frozenset(subjects[index] for index in request.face_indices)
+        if request.subject_id is None:  # as shredding leaves it
+            raise RefusedError("shredded", KeyShreddedError("the subject has withdrawn and their key is destroyed"))
+        ref = SubjectRef(request.project_id, request.subject_id)
+        if not self._vault.records_of_subject(ref):
+            raise RefusedError("no_record", RequestStateError("no original of this subject is kept"))
+        return frozenset({ref})
+
+    def faces(self, request: RecoveryRequest, published: Published, *, now: datetime) -> Locked:
+        """The asked faces of one photo; when these are all that it has, what its file format took away as well.
+
+        Raises `RefusedError`.
+        """
+        photo_id = request.photo_id or ""
+        stored = self._records(photo_id, request.project_id)
+        data = _file(photo_id, published)
+        records = {one.face_index: one for one in _belonging(photo_id, stored, data)}
+        asked = set(request.face_indices)
+        if missing := asked - records.keys():
+            raise _no_record(photo_id, min(missing))
+        mine = [records[index] for index in sorted(asked)]
+        if expired := [one for one in mine if _is_over(one, now)]:
+            raise RefusedError("record_expired", RequestStateError(f"record {expired[0].record_id} is past its time"))
+        whole = asked == records.keys() - {None}
+        around = self._remainder(records.get(None), now=now) if whole else ()
+        complete = whole and (None not in records or bool(around))
+        return Locked(photo_id, data, (*self._with_keys(mine), *around), complete)
+
+    def own_face(self, ref: SubjectRef, published: Published, *, now: datetime) -> tuple[list[Locked], int]:
+        """A subject's photos with the subject's own face, by their ids; and how many had to be left out, since their
+        record is past its time or they are not published. Raises `RefusedError`."""
+        by_photo: dict[str, list[SealedRecord]] = {}
+        for record in self._vault.records_of_subject(ref):
+            if record.face_index is not None:
+                by_photo.setdefault(record.photo_id, []).append(record)
+        found = [self._own_faces_of(photo_id, by_photo[photo_id], published, now=now) for photo_id in sorted(by_photo)]
+        there = [one for one in found if one is not None]
+        if not there:
+            raise RefusedError("record_expired", RequestStateError("no original of this subject is kept any more"))
+        return there, len(found) - len(there)
+
+    def _records(self, photo_id: str, project_id: str) -> list[SealedRecord]:
+        return [one for one in self._vault.records_of_photo(photo_id) if one.subject.project_id == project_id]
+
+    def _own_faces_of(
+        self, photo_id: str, stored: Sequence[SealedRecord], published: Published, *, now: datetime
+    ) -> Locked | None:
+        try:
+            data = published(photo_id)
+        except BlobMissingError:
+            return None
+        mine = [one for one in _belonging(photo_id, stored, data) if not _is_over(one, now)]
+        return Locked(photo_id, data, self._with_keys(mine), complete=False) if mine else None
+
+    def _remainder(self, record: SealedRecord | None, *, now: datetime) -> tuple[tuple[SealedRecord, SubjectKey], ...]:
+        """No face is in it: where it is gone, the faces come back without it."""
+        try:
+            return () if record is None or _is_over(record, now) else self._with_keys([record])
+        except RefusedError:
+            return ()
+
+    def _with_keys(self, records: Iterable[SealedRecord]) -> tuple[tuple[SealedRecord, SubjectKey], ...]:
+        return tuple((record, self._key(record)) for record in records)
+
+    def _key(self, record: SealedRecord) -> SubjectKey:
+        try:
+            key = self._keyring.get(record.subject)
+        except KeyShreddedError as error:
+            raise RefusedError("shredded", error) from None
+        if key is None:
+            raise RefusedError("no_key", SealBrokenError(f"record {record.record_id} has no key"))
+        return key
+
+
+def _file(photo_id: str, published: Published) -> bytes:
+    try:
+        return published(photo_id)
+    except BlobMissingError:
+        message = f"photo {photo_id} has no anonymized image, so nothing can be put back into it"
+        raise RefusedError("no_image", RequestStateError(message)) from None
+
+
+def _belonging(photo_id: str, records: Sequence[SealedRecord], data: bytes) -> list[SealedRecord]:
+    """Those that were made for this very file, of all that the photo ever had."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    belonging = [record for record in records if record.anonymized_sha256 == sha256]
+    if records and not belonging:
+        message = f"the anonymized image of photo {photo_id} is not the one that its originals were sealed for"
+        raise RefusedError("other_image", CustodyError(message))
+    return belonging
+
+
+def _is_over(record: SealedRecord, now: datetime) -> bool:
+    return record.expires_at is not None and record.expires_at <= now
+
+
+def _no_record(photo_id: str, face_index: int | None) -> RefusedError:
+    return RefusedError("no_record", RequestStateError(f"no original of face {face_index} of photo {photo_id} is kept"))

@@ -1,0 +1,362 @@
+"""The one order in which originals come back: request -> approve -> retrieve, once.
+
+Every step and every refusal is in the audit log, in the same transaction as what it did. Retrieving has two: first the
+request is used up together with the events that say what is about to be opened, then, after everything was opened and
+checked, the outcome is logged, and only then the pixels leave. Whoever dies in between has used the request up. What
+needs no key is checked before, so that a request is not used up for nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine
+
+from backend.custody import audit, database, lifecycle, requests, restoration, withdrawals
+from backend.custody.audit import Head
+from backend.custody.keyring import Keyring
+from backend.custody.lifecycle import RefusedError
+from backend.custody.lifecycle import Rules as Rules
+from backend.custody.locked import Finder, Locked, Published
+from backend.custody.records import (
+    NewEvent,
+    RecoveryRequest,
+    RequestKind,
+    RequestState,
+    SealedRecord,
+    SubjectKey,
+    SubjectRef,
+    WithdrawalState,
+)
+from backend.custody.restoration import FaceCrop as FaceCrop
+from backend.custody.restoration import RetrievedPhoto as RetrievedPhoto
+from backend.custody.vault import Vault
+from backend.errors import (
+    AuditError,
+    CustodyError,
+    KeyShreddedError,
+    MasterKeyError,
+    RequestMissingError,
+    RequestStateError,
+)
+
+ACTOR = "recovery"
+"""Who expires requests, in the audit log."""
+
+_BATCH = 200
+_ID = re.compile(r"[0-9a-f]{32}")
+_CODES = {KeyShreddedError: "shredded", MasterKeyError: "no_master_key"}
+_MISSING = "there is no such request"
+
+
+class Opener(Protocol):
+    """The master key, as far as it is needed here: see `unseal`."""
+
+    def unseal(self, record: SealedRecord, key: SubjectKey) -> bytes:
+        """The payload that was sealed. Raises `CustodyError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What a request gave. bit_exact: no forensic mark. left_out: how many photos of an access are not in it, since
+    nothing is kept of them any more or they are not published."""
+
+    request_id: str
+    photos: tuple[RetrievedPhoto, ...]
+    bit_exact: bool
+    left_out: int = 0
+
+
+class Recovery:
+    """Requests for originals, in the vault's database.
+
+    `pseudonym` gives a subject's keyed hash; `known_head` how far the audit log is known to have gone, from what was
+    exported: where the log does not lead there, somebody put the database back to an older state, in which requests
+    that were used up are not, and nothing is approved or opened.
+
+    All methods raise `AuditError` when the audit log cannot be written; nothing was done then.
+    """
+
+    def __init__(
+        self,
+        vault_engine: Engine,
+        keyring: Keyring,
+        master: Opener,
+        *,
+        rules: Rules,
+        pseudonym: Callable[[SubjectRef], str],
+        known_head: Callable[[], Head | None] = lambda: None,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._engine, self._master, self._rules = vault_engine, master, rules
+        self._vault = Vault(vault_engine)
+        self._finder = Finder(self._vault, keyring)
+        self._pseudonym, self._known_head, self._new_id = pseudonym, known_head, new_id
+
+    def request(
+        self,
+        *,
+        project_id: str,
+        photo_id: str | None,
+        face_indices: Sequence[int],
+        requested_by: str,
+        reason: str,
+        reference: str | None,
+        labelstudio_task_id: int | None,
+        now: datetime,
+        kind: RequestKind = RequestKind.RECOVERY,
+        subject_id: str | None = None,
+    ) -> RecoveryRequest:
+        """Ask for faces of a photo, or for a subject's own face in all its photos.
+
+        Raises `OfficeError` for a request that says too little or too much, `RequestStateError` when no such original
+        is kept or consent was withdrawn, `KeyShreddedError`.
+        """
+        asked = RecoveryRequest(
+            request_id=self._new_id(),
+            kind=kind,
+            project_id=project_id,
+            photo_id=photo_id,
+            face_indices=tuple(sorted(set(face_indices))),
+            subject_id=subject_id,
+            requested_by=requested_by,
+            reason=reason,
+            reference=reference,
+            labelstudio_task_id=labelstudio_task_id,
+            approvals_needed=self._rules.approvals,
+            approved_by=(),
+            state=RequestState.OPEN,
+            created_at=now,
+            expires_at=now,
+        )
+        opened = lifecycle.opened(asked, rules=self._rules)
+        with self._refusals("open", opened.request_id, by=requested_by, now=now):
+            subjects = self._finder.subjects(opened)
+            with self._writing() as connection:
+                self._refuse_withdrawn(connection, subjects)
+                requests.add(connection, opened)
+                audit.append(connection, self._opening(opened), now=now)
+        return opened
+
+    def get(self, request_id: str, *, now: datetime) -> RecoveryRequest:
+        """The request, expired if its time is over. Raises `RequestMissingError`, `CustodyUnavailableError`."""
+        self._expire(now=now, request_id=request_id)
+        with database.reading(self._engine) as connection:
+            request = requests.get(connection, request_id)
+        if request is None:
+            raise RequestMissingError(_MISSING)
+        return request
+
+    def requests(
+        self,
+        *,
+        now: datetime,
+        limit: int,
+        state: RequestState | None = None,
+        project_id: str | None = None,
+        requested_by: str | None = None,
+        before: datetime | None = None,
+    ) -> list[RecoveryRequest]:
+        """Requests, newest first, of those made before the moment `before`. Raises `CustodyUnavailableError`."""
+        self._expire(now=now)
+        with database.reading(self._engine) as connection:
+            return requests.listed(
+                connection, state=state, project_id=project_id, requested_by=requested_by, before=before, limit=limit
+            )
+
+    def approve(self, request_id: str, *, approver: str, now: datetime) -> RecoveryRequest:
+        """Approve somebody else's request. Raises `ForbiddenError`, `RequestStateError`, `RequestMissingError`."""
+
+        def step(before: RecoveryRequest) -> RecoveryRequest:
+            return lifecycle.approve(before, approver=approver, now=now, rules=self._rules)
+
+        return self._take("approve", request_id, step, by=approver, now=now)
+
+    def refuse(self, request_id: str, *, approver: str, now: datetime) -> RecoveryRequest:
+        """Refuse somebody else's request. Raises as `approve` does."""
+
+        def step(before: RecoveryRequest) -> RecoveryRequest:
+            return lifecycle.refuse(before, approver=approver, now=now)
+
+        return self._take("refuse", request_id, step, by=approver, now=now)
+
+    def cancel(self, request_id: str, *, by: str, now: datetime) -> RecoveryRequest:
+        """Take one's own request back. Raises as `approve` does."""
+        return self._take("cancel", request_id, lambda one: lifecycle.cancel(one, by=by, now=now), by=by, now=now)
+
+    def retrieve(self, request_id: str, *, by: str, published: Published, now: datetime) -> Retrieved:
+        """The originals that were asked for: once, for whoever asked.
+
+        `published` gives a photo's anonymized file. Raises `ForbiddenError`, `ApprovalRequiredError`,
+        `RequestStateError`, `RequestMissingError`, `KeyShreddedError`, `SealBrokenError` and other `CustodyError`s, and
+        what `published` raises; no pixel leaves then.
+        """
+        self._expire(now=now, request_id=request_id)
+        with self._refusals("retrieve", request_id, by=by, now=now):
+            with database.reading(self._engine) as connection:
+                request = _known(connection, request_id)
+            lifecycle.retrieve(request, by=by, now=now, rules=self._rules)  # before anything else is looked at
+            locked, left_out = self._find(request, published, now=now)
+            self._use_up(request_id, locked, by=by, now=now)
+            photos = tuple(self._open(one, request_id) for one in locked)
+            retrieved = Retrieved(request_id, photos, not self._rules.forensic_mark, left_out)
+            self._log([_outcome(retrieved, by)], now=now)
+        return retrieved
+
+    def expire_due(self, *, now: datetime) -> int:
+        """End the requests whose time is over; how many that were."""
+        return self._expire(now=now)
+
+    def _take(
+        self,
+        name: str,
+        request_id: str,
+        step: Callable[[RecoveryRequest], RecoveryRequest],
+        *,
+        by: str,
+        now: datetime,
+    ) -> RecoveryRequest:
+        """One step and the event that tells of it."""
+        self._expire(now=now, request_id=request_id)
+        with self._refusals(name, request_id, by=by, now=now), self._writing() as connection:
+            before = _known(connection, request_id)
+            after = step(before)
+            if name == "approve":
+                self._refuse_older_log(connection)
+            requests.replace(connection, before, after, now=now)
+            audit.append(connection, [_step_taken(name, before, after, by)], now=now)
+        return after
+
+    def _use_up(self, request_id: str, locked: Sequence[Locked], *, by: str, now: datetime) -> None:
+        """The request's end, and what will be opened: on the disk before anything is."""
+        with self._writing() as connection:
+            before = _known(connection, request_id)
+            after = lifecycle.retrieve(before, by=by, now=now, rules=self._rules)
+            self._refuse_older_log(connection)
+            self._refuse_withdrawn(connection, {record.subject for one in locked for record, _ in one.records})
+            requests.replace(connection, before, after, now=now)
+            audit.append(connection, [_intent(request_id, one, by) for one in locked], now=now)
+
+    def _find(self, request: RecoveryRequest, published: Published, *, now: datetime) -> tuple[Sequence[Locked], int]:
+        if request.kind is RequestKind.RECOVERY:
+            return [self._finder.faces(request, published, now=now)], 0
+        (subject,) = self._finder.subjects(request)
+        return self._finder.own_face(subject, published, now=now)
+
+    def _open(self, locked: Locked, request_id: str) -> RetrievedPhoto:
+        """From here on there are keys and pixels in memory."""
+        try:
+            opened = [(record.face_index, self._master.unseal(record, key)) for record, key in locked.records]
+        except CustodyError as error:
+            code = _CODES.get(type(error), "seal_broken")
+            raise RefusedError(code, error) from None
+        mark = request_id if self._rules.forensic_mark else None
+        return restoration.restore(locked.photo_id, locked.published, opened, complete=locked.complete, mark=mark)
+
+    def _expire(self, *, now: datetime, request_id: str | None = None) -> int:
+        with database.reading(self._engine) as connection:
+            if not requests.due(connection, now=now, request_id=request_id, limit=1):
+                return 0
+        count = 0
+        while True:
+            with self._writing() as connection:
+                due = requests.due(connection, now=now, request_id=request_id, limit=_BATCH)
+                for one in due:
+                    requests.replace(connection, one, lifecycle.expire(one, now=now), now=now)
+                events = [NewEvent(ACTOR, "request.expired", one.request_id, {"was": one.state.value}) for one in due]
+                audit.append(connection, events, now=now)
+            count += len(due)
+            if len(due) < _BATCH:
+                return count
+
+    def _refuse_older_log(self, connection: Connection) -> None:
+        try:
+            head = self._known_head()
+        except CustodyError as error:
+            raise RefusedError("log_unknown", error) from None
+        if head is not None and not audit.holds(connection, head):
+            message = f"the audit log does not lead to its exported head {head.seq}: an older database was put back"
+            raise RefusedError("log_older", AuditError(message))
+
+    def _refuse_withdrawn(self, connection: Connection, subjects: Iterable[SubjectRef]) -> None:
+        for subject in subjects:
+            found = withdrawals.in_force(connection, subject.project_id, self._pseudonym(subject))
+            if found is None:
+                continue
+            if found.state is WithdrawalState.SHREDDED:
+                raise RefusedError("shredded", KeyShreddedError("the subject has withdrawn and their key is destroyed"))
+            told = RequestStateError("the subject has withdrawn consent, so nothing of them is opened")
+            raise RefusedError("withdrawal_pending", told)
+
+    def _opening(self, request: RecoveryRequest) -> list[NewEvent]:
+        about: dict[str, str | int] = {"kind": request.kind.value, "project_id": request.project_id}
+        about |= {"approvals_needed": request.approvals_needed}
+        if request.photo_id is not None:
+            about |= {"photo_id": request.photo_id, **_named(request.face_indices)}
+        if request.subject_id is not None:
+            about["subject"] = self._pseudonym(SubjectRef(request.project_id, request.subject_id))
+        if request.labelstudio_task_id is not None:
+            about["task_id"] = request.labelstudio_task_id
+        events = [NewEvent(request.requested_by, "request.opened", request.request_id, about)]
+        if request.state is RequestState.APPROVED:
+            action = "request.approved_without_second_person"
+            events.append(NewEvent(request.requested_by, action, request.request_id))
+        return events
+
+    @contextmanager
+    def _refusals(self, step: str, request_id: str, *, by: str, now: datetime) -> Iterator[None]:
+        """Log a refusal before whoever asked is told of it."""
+        try:
+            yield
+        except RefusedError as refused:
+            self._log([NewEvent(by, f"request.{step}_refused", request_id, {"reason": refused.code})], now=now)
+            raise refused.told from None
+
+    def _log(self, events: Sequence[NewEvent], *, now: datetime) -> None:
+        with self._writing() as connection:
+            audit.append(connection, events, now=now)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that holds the audit log, and so is the only one that changes requests."""
+        with database.writing(self._engine, failure=AuditError) as connection:
+            audit.hold(connection)
+            yield connection
+
+
+def _known(connection: Connection, request_id: str) -> RecoveryRequest:
+    request = requests.get(connection, request_id)
+    if request is not None:
+        return request
+    missing = RequestMissingError(_MISSING)
+    raise RefusedError("missing", missing) if _ID.fullmatch(request_id) else missing  # the log takes ids only
+
+
+def _step_taken(name: str, before: RecoveryRequest, after: RecoveryRequest, by: str) -> NewEvent:
+    if name != "approve":
+        return NewEvent(by, f"request.{after.state}", after.request_id, {"was": before.state.value})
+    approvals = {"approvals": len(after.approved_by), "enough": after.state is RequestState.APPROVED}
+    return NewEvent(by, "request.approved", after.request_id, approvals)
+
+
+def _intent(request_id: str, locked: Locked, by: str) -> NewEvent:
+    faces = _named(record.face_index for record, _ in locked.records)
+    return NewEvent(by, "request.retrieving", request_id, {"photo_id": locked.photo_id, **faces})
+
+
+def _outcome(retrieved: Retrieved, by: str) -> NewEvent:
+    faces = sum(len(photo.crops) for photo in retrieved.photos)
+    marked, left_out = not retrieved.bit_exact, retrieved.left_out
+    detail = {"photos": len(retrieved.photos), "faces": faces, "left_out": left_out, "marked": marked}
+    return NewEvent(by, "request.retrieved", retrieved.request_id, detail)
+
+
+def _named(face_indices: Iterable[int | None]) -> dict[str, bool]:
+    """Faces as an event can hold any number of them."""
+    return {"remainder" if index is None else f"face_{index}": True for index in face_indices}
