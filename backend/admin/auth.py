@@ -93,6 +93,10 @@ class Door:
         self._clock, self._record, self._metrics = clock, record, metrics
         self._open = open_sessions or OpenSessions()
 
+    def now(self) -> datetime:
+        """The time by which sessions and tokens last."""
+        return self._clock()
+
     # A person: password, then code.
 
     def sign_in(self, email: str, password: str) -> None:
