@@ -78,6 +78,10 @@ class IntakeError(BackendError):
     """An upload that its sender can mend; the message is shown to them."""
 
 
+class OfficeError(BackendError):
+    """What an admin asked for cannot be done as it was asked; the message says how to mend it."""
+
+
 class CustodyError(BackendError):
     """Root of everything that keeps originals locked."""
 
@@ -106,6 +110,10 @@ class MasterKeyError(CustodyError):
     """The master key or the inbox key is missing, malformed or readable by others."""
 
 
+class SignatureError(CustodyError):
+    """A signed document (a receipt, a head of the audit log) was changed, or another key signed it."""
+
+
 class AccessError(BackendError):
     """Root of refusals: who asks may not have what they ask for."""
 
@@ -123,4 +131,4 @@ class RequestMissingError(CustodyError):
 
 
 class RequestStateError(CustodyError):
-    """A request for recovery, or a withdrawal, is not in the state that a step needs; the message says in which it is."""
+    """A request for recovery or a withdrawal is not in the state that a step needs; the message says in which it is."""

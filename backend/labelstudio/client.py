@@ -125,6 +125,16 @@ class LabelStudio:
         body = {"data": dict(data)}
         self._call("PATCH", f"/api/tasks/{task_id}", purpose="replace the task's data", body=body)
 
+    def annotations(self, task_id: int) -> list[Json]:
+        """What people labelled in a task: id, completed_by, created_at, was_cancelled, result. Makes no ML backend
+        predict."""
+        return _list(self._get("read the task's annotations", f"/api/tasks/{task_id}/annotations/"))
+
+    def note(self, task_id: int, meta: Mapping[str, Any]) -> None:
+        """Replace a task's meta, which everybody sees who may open the task. Its data and annotations stay."""
+        body = {"meta": dict(meta)}
+        self._call("PATCH", f"/api/tasks/{task_id}", purpose="add a note to the task", body=body)
+
     def import_predictions(self, project_id: int, items: Sequence[Mapping[str, Any]]) -> int:
         """Add predictions to tasks: each item is a prediction with `task`, the task's id. Returns how many."""
         path = f"/api/projects/{project_id}/import/predictions"
