@@ -36,7 +36,7 @@ PSEUDONYM_KEY = b"pseudonym key of the tests......"
 
 @dataclass
 class Site:
-    """A vault, keys and anonymized files. The folder holds the master key and, unless told otherwise, both databases."""
+    """A vault, keys and anonymized files. The folder holds the master key and, unless told otherwise, the databases."""
 
     folder: Path
     vault_url: str
@@ -91,7 +91,12 @@ class Site:
         return pseudonym(PSEUDONYM_KEY, ref)
 
     def add_photo(
-        self, *, subject: str | None = SUBJECT, format: images.Format = "png", faces: int = 2, lasts: timedelta | None = None
+        self,
+        *,
+        subject: str | None = SUBJECT,
+        format: images.Format = "png",
+        faces: int = 2,
+        lasts: timedelta | None = None,
     ) -> str:
         """A photo of several faces, the first one `subject`'s, sealed and published; its id."""
         photo_id = secrets.token_hex(16)
@@ -106,7 +111,12 @@ class Site:
         return photo_id
 
     def _record(
-        self, photo_id: str, subject: str | None, payload: recovery.RecoveryPayload, file: bytes, lasts: timedelta | None
+        self,
+        photo_id: str,
+        subject: str | None,
+        payload: recovery.RecoveryPayload,
+        file: bytes,
+        lasts: timedelta | None,
     ) -> SealedRecord:
         index = payload.face_index
         theirs = subject is not None and index == 0

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
-from backend.custody import audit, database, lifecycle, requests, restoration, withdrawals
+from backend.custody import audit, database, lifecycle, request_events, requests, restoration, withdrawals
 from backend.custody.audit import Head
 from backend.custody.keyring import Keyring
 from backend.custody.lifecycle import RefusedError
@@ -45,9 +45,6 @@ from backend.errors import (
     RequestMissingError,
     RequestStateError,
 )
-
-ACTOR = "recovery"
-"""Who expires requests, in the audit log."""
 
 _BATCH = 200
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -141,7 +138,7 @@ class Recovery:
             with self._writing() as connection:
                 self._refuse_withdrawn(connection, subjects)
                 requests.add(connection, opened)
-                audit.append(connection, self._opening(opened), now=now)
+                audit.append(connection, request_events.opened(opened, self._pseudonym), now=now)
         return opened
 
     def get(self, request_id: str, *, now: datetime) -> RecoveryRequest:
@@ -206,7 +203,7 @@ class Recovery:
             self._use_up(request_id, locked, by=by, now=now)
             photos = tuple(self._open(one, request_id) for one in locked)
             retrieved = Retrieved(request_id, photos, not self._rules.forensic_mark, left_out)
-            self._log([_outcome(retrieved, by)], now=now)
+            self._log(_outcome(retrieved, by), now=now)
         return retrieved
 
     def expire_due(self, *, now: datetime) -> int:
@@ -230,7 +227,7 @@ class Recovery:
             if name == "approve":
                 self._refuse_older_log(connection)
             requests.replace(connection, before, after, now=now)
-            audit.append(connection, [_step_taken(name, before, after, by)], now=now)
+            audit.append(connection, [request_events.stepped(before, after, by)], now=now)
         return after
 
     def _use_up(self, request_id: str, locked: Sequence[Locked], *, by: str, now: datetime) -> None:
@@ -269,8 +266,7 @@ class Recovery:
                 due = requests.due(connection, now=now, request_id=request_id, limit=_BATCH)
                 for one in due:
                     requests.replace(connection, one, lifecycle.expire(one, now=now), now=now)
-                events = [NewEvent(ACTOR, "request.expired", one.request_id, {"was": one.state.value}) for one in due]
-                audit.append(connection, events, now=now)
+                audit.append(connection, [request_events.expired(one) for one in due], now=now)
             count += len(due)
             if len(due) < _BATCH:
                 return count
@@ -294,33 +290,18 @@ class Recovery:
             told = RequestStateError("the subject has withdrawn consent, so nothing of them is opened")
             raise RefusedError("withdrawal_pending", told)
 
-    def _opening(self, request: RecoveryRequest) -> list[NewEvent]:
-        about: dict[str, str | int] = {"kind": request.kind.value, "project_id": request.project_id}
-        about |= {"approvals_needed": request.approvals_needed}
-        if request.photo_id is not None:
-            about |= {"photo_id": request.photo_id, **_named(request.face_indices)}
-        if request.subject_id is not None:
-            about["subject"] = self._pseudonym(SubjectRef(request.project_id, request.subject_id))
-        if request.labelstudio_task_id is not None:
-            about["task_id"] = request.labelstudio_task_id
-        events = [NewEvent(request.requested_by, "request.opened", request.request_id, about)]
-        if request.state is RequestState.APPROVED:
-            action = "request.approved_without_second_person"
-            events.append(NewEvent(request.requested_by, action, request.request_id))
-        return events
-
     @contextmanager
     def _refusals(self, step: str, request_id: str, *, by: str, now: datetime) -> Iterator[None]:
         """Log a refusal before whoever asked is told of it."""
         try:
             yield
         except RefusedError as refused:
-            self._log([NewEvent(by, f"request.{step}_refused", request_id, {"reason": refused.code})], now=now)
+            self._log(request_events.refused(step, request_id, reason=refused.code, by=by), now=now)
             raise refused.told from None
 
-    def _log(self, events: Sequence[NewEvent], *, now: datetime) -> None:
+    def _log(self, event: NewEvent, *, now: datetime) -> None:
         with self._writing() as connection:
-            audit.append(connection, events, now=now)
+            audit.append(connection, [event], now=now)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -338,25 +319,17 @@ def _known(connection: Connection, request_id: str) -> RecoveryRequest:
     raise RefusedError("missing", missing) if _ID.fullmatch(request_id) else missing  # the log takes ids only
 
 
-def _step_taken(name: str, before: RecoveryRequest, after: RecoveryRequest, by: str) -> NewEvent:
-    if name != "approve":
-        return NewEvent(by, f"request.{after.state}", after.request_id, {"was": before.state.value})
-    approvals = {"approvals": len(after.approved_by), "enough": after.state is RequestState.APPROVED}
-    return NewEvent(by, "request.approved", after.request_id, approvals)
-
-
 def _intent(request_id: str, locked: Locked, by: str) -> NewEvent:
-    faces = _named(record.face_index for record, _ in locked.records)
-    return NewEvent(by, "request.retrieving", request_id, {"photo_id": locked.photo_id, **faces})
+    faces = [record.face_index for record, _ in locked.records]
+    return request_events.retrieving(request_id, locked.photo_id, faces, by=by)
 
 
 def _outcome(retrieved: Retrieved, by: str) -> NewEvent:
-    faces = sum(len(photo.crops) for photo in retrieved.photos)
-    marked, left_out = not retrieved.bit_exact, retrieved.left_out
-    detail = {"photos": len(retrieved.photos), "faces": faces, "left_out": left_out, "marked": marked}
-    return NewEvent(by, "request.retrieved", retrieved.request_id, detail)
-
-
-def _named(face_indices: Iterable[int | None]) -> dict[str, bool]:
-    """Faces as an event can hold any number of them."""
-    return {"remainder" if index is None else f"face_{index}": True for index in face_indices}
+    return request_events.retrieved(
+        retrieved.request_id,
+        photos=len(retrieved.photos),
+        faces=sum(len(photo.crops) for photo in retrieved.photos),
+        left_out=retrieved.left_out,
+        marked=not retrieved.bit_exact,
+        by=by,
+    )
