@@ -9,6 +9,7 @@ from pathlib import Path
 
 import postgres_server
 import pytest
+import s3_server
 from label_studio_server import label_studio as label_studio
 from playwright.sync_api import Browser, sync_playwright
 from redis import Redis
@@ -71,6 +72,24 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server: postgres_server.PostgresServer = request.getfixturevalue("postgres")
     with server.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """The address of an S3 that the whole run shares."""
+    with s3_server.running() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.Bucket]:
+    """An empty bucket, which this process finds the way AWS's own libraries do."""
+    made = s3_server.make_bucket(s3_address)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    s3_server.forget_connections()
+    yield made
+    s3_server.forget_connections()
 
 
 @pytest.fixture(scope="session")
