@@ -35,7 +35,7 @@ class BlobStore:
         except (ImportError, ValueError):
             raise ConfigError("storage_url names a kind of storage that is not installed") from None
         self._filesystem, self._root = filesystem, root.rstrip("/")
-        self._vendors_errors = _vendors_errors(filesystem)
+        self._errors = _errors(filesystem)
         # A bucket shows an object wholly or not at all, and only once it is safe; a folder has to be made to.
         self._is_folder = "file" in _protocols(filesystem)
 
@@ -76,7 +76,7 @@ class BlobStore:
         return False
 
     def _translated(self) -> AbstractContextManager[None]:
-        return _translated(self._vendors_errors)
+        return _translated(self._errors)
 
     def _path(self, name: str) -> str:
         if not _NAME.fullmatch(name):
@@ -107,7 +107,7 @@ class Source:
             self._filesystem = fsspec.filesystem("s3", use_listings_cache=False)
         except ImportError:
             raise ConfigError("reading from S3 needs s3fs, the extra named s3") from None
-        self._vendors_errors = _vendors_errors(self._filesystem)
+        self._errors = _errors(self._filesystem)
 
     def objects(self) -> Iterator[SourceObject]:
         """Everything under the prefix in the order of its names, listed as it is asked for. Raises `StorageError`."""
@@ -123,7 +123,7 @@ class Source:
     def _page(self, after: str) -> dict[str, Any]:
         # Not by a continuation token: hours may pass until the next page is asked for.
         wanted = {"Bucket": self._bucket, "Prefix": self._prefix, "StartAfter": after}
-        with _translated(self._vendors_errors):
+        with _translated(self._errors):
             page: dict[str, Any] = self._filesystem.call_s3("list_objects_v2", **wanted)
             return page
 
@@ -131,7 +131,7 @@ class Source:
         """Their contents, all fetched at once, of each no more than so many bytes; None for one that cannot be read."""
         wanted = [entry for entry in objects if entry.size]  # of nothing there is no range to ask for
         paths = [f"{self._bucket}/{self._prefix}{entry.name}" for entry in wanted]
-        with _translated(self._vendors_errors):
+        with _translated(self._errors):
             said = self._filesystem.cat_ranges(paths, 0, at_most, on_error="return") if paths else []
         contents = {
             entry.name: data if isinstance(data, bytes) else None for entry, data in zip(wanted, said, strict=True)
@@ -144,22 +144,22 @@ def _protocols(filesystem: fsspec.AbstractFileSystem) -> tuple[str, ...]:
     return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
-def _vendors_errors(filesystem: fsspec.AbstractFileSystem) -> tuple[type[Exception], ...]:
-    """What the library beneath raises beside the system's errors."""
+def _errors(filesystem: fsspec.AbstractFileSystem) -> tuple[type[Exception], ...]:
+    """What it raises when something cannot be read or written."""
     if "s3" not in _protocols(filesystem):
-        return ()
+        return (OSError,)
     from aiohttp import ClientError as BodyError  # both come with s3fs, which not everybody has
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-    return BotoCoreError, ClientError, BodyError
+    return OSError, BotoCoreError, ClientError, BodyError
 
 
 @contextmanager
-def _translated(vendors_errors: tuple[type[Exception], ...]) -> Iterator[None]:
+def _translated(errors: tuple[type[Exception], ...]) -> Iterator[None]:
     """Their errors carry paths, addresses and bucket names; ours do not."""
     try:
         yield
     except FileNotFoundError:
         raise BlobMissingError("there is no such blob") from None
-    except (OSError, *vendors_errors):
+    except errors:
         raise StorageError("a blob could not be read or written") from None
