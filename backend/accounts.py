@@ -35,6 +35,11 @@ def _new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
+def new_account_id() -> str:
+    """32 hexadecimal digits that are nobody's yet."""
+    return secrets.token_hex(16)
+
+
 class Role(StrEnum):
     """What a person may do. One person may have several roles, but never approve their own request."""
 
@@ -91,13 +96,16 @@ class Accounts:
         self.tokens = Tokens(engine, new_secret=new_secret)
         self.enrolments = Enrolments(engine)
 
-    def create(self, email: str, *, roles: Collection[str], now: datetime) -> tuple[Account, str]:
-        """A new account and its one-time password, which is not kept. Raises `LedgerError` if the address is taken."""
+    def create(
+        self, email: str, *, roles: Collection[str], now: datetime, account_id: str | None = None
+    ) -> tuple[Account, str]:
+        """A new account and its one-time password, which is not kept. account_id: 32 hexadecimal digits, made here
+        unless somebody has written down already which it will be. Raises `LedgerError` if the address is taken."""
         if "@" not in email:
             raise LedgerError("an account goes by an e-mail address")
         password = self._new_secret()
         row = {
-            "account_id": secrets.token_hex(16),
+            "account_id": account_id or new_account_id(),
             "email": _email(email),
             "password_hash": self._passwords.hash(password),
             "must_change": True,

@@ -240,23 +240,12 @@ class Door:
         return Actor(account.account_id, frozenset(roles), account.email)
 
     def issue_token(self, actor: Actor, *, scopes: Collection[Scope], days: int) -> str:
-        """A token for programs in the name of `actor`, for 1 to 90 days, shown this once.
-
-        Raises `ForbiddenError` for no scope at all, one whose role they do not have, or another number of days.
-        """
-        if not scopes or not timedelta(days=1) <= timedelta(days=days) <= TOKEN_LASTS_AT_MOST:
-            raise ForbiddenError(f"a token is for at least one duty, and 1 to {TOKEN_LASTS_AT_MOST.days} days")
-        for scope in scopes:
-            actor.require(ROLE_OF[scope])
-        now = self._clock()
-        self._record("token.issued", actor.account_id)
-        expires_at = now + timedelta(days=days)
-        return self.accounts.tokens.issue(actor.account_id, scopes=scopes, expires_at=expires_at, now=now)[1]
+        """A token for programs in the name of `actor`, as the function of this name."""
+        return issue_token(self.accounts, actor, scopes=scopes, days=days, now=self._clock(), record=self._record)
 
     def tokens(self, actor: Actor) -> list[Token]:
         """Their tokens for programs that still work here, oldest first."""
-        now, tokens = self._clock(), self.accounts.tokens.of(actor.account_id)
-        return [token for token in tokens if _scopes(token) and token.expires_at and token.expires_at > now]
+        return admin_tokens(self.accounts, actor.account_id, now=self._clock())
 
     def revoke_token(self, actor: Actor, token_id: str) -> None:
         """End one of their tokens. Raises `ForbiddenError` if they have none of this id."""
@@ -299,6 +288,28 @@ class Door:
         self._metrics.sign_in("refused_token")
         _log.warning("sign-in refused", extra={"reason": "token"})
         return UnknownCallerError("this token is not valid here")
+
+
+def issue_token(
+    accounts: Accounts, actor: Actor, *, scopes: Collection[Scope], days: int, now: datetime, record: Record
+) -> str:
+    """A token for programs in the name of `actor`, for 1 to 90 days, shown this once.
+
+    Raises `ForbiddenError` for no scope at all, one whose role they do not have, or another number of days.
+    """
+    if not scopes or not 1 <= days <= TOKEN_LASTS_AT_MOST.days:
+        raise ForbiddenError(f"a token is for at least one duty, and 1 to {TOKEN_LASTS_AT_MOST.days} days")
+    for scope in scopes:
+        actor.require(ROLE_OF[scope])
+    record("token.issued", actor.account_id)
+    expires_at = now + timedelta(days=days)
+    return accounts.tokens.issue(actor.account_id, scopes=scopes, expires_at=expires_at, now=now)[1]
+
+
+def admin_tokens(accounts: Accounts, account_id: str, *, now: datetime) -> list[Token]:
+    """An account's tokens that still work here, oldest first; not those for the intake."""
+    tokens = accounts.tokens.of(account_id)
+    return [token for token in tokens if _scopes(token) and token.expires_at and token.expires_at > now]
 
 
 def _require_some(account: Account) -> None:

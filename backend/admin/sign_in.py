@@ -18,6 +18,8 @@ from backend.errors import ForbiddenError
 
 RATE = "10 per minute"
 HOME = "pages.overview"
+BACK = "/sign-in/provider/back"
+"""Where a provider sends people back to, below the admin's public address."""
 STATE_COOKIE = "g2face_admin_provider"
 _STATE_LASTS_S = 600
 _TOKEN_DAYS = (1, 30, TOKEN_LASTS_AT_MOST.days)
@@ -174,7 +176,7 @@ def _add_provider(pages: Blueprint, door: Door, *, limiter: Limiter, provider: P
         )
         return answer
 
-    @pages.get("/sign-in/provider/back")
+    @pages.get(BACK)
     @limiter.limit(RATE)
     def from_provider() -> Answer:
         state, code = request.args.get("state", ""), request.args.get("code", "")
