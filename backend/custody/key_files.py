@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import os
-from contextlib import ExitStack
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -70,6 +73,33 @@ def replace_private(path: Path, content: bytes) -> None:
         atomic_file.write(path, content, mode=0o600)
 
 
+def destroy(path: Path) -> None:
+    """Remove a private file and overwrite its bytes, as far as the file system lets us. Raises `OSError`."""
+    with path.open("r+b") as file:
+        path.unlink()
+        _blank(file)
+
+
+@contextmanager
+def alone(private_path: Path) -> Iterator[None]:
+    """One process at a time changes private files in this folder; the lock goes with the process that holds it.
+
+    Raises `MasterKeyError` when another has it, or there is no such folder.
+    """
+    try:
+        folder = os.open(private_path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise MasterKeyError(f"the private key's folder cannot be read: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MasterKeyError("somebody else is changing the key at the moment") from None
+        yield
+    finally:
+        os.close(folder)
+
+
 def private_text(private_key: bytes, purpose: Purpose, *, provider: KeyProvider) -> bytes:
     """A private file's content. Raises `MasterKeyError` when the provider cannot wrap the key."""
     return _text(_title(purpose, "private", provider.name), provider.wrap(private_key))
@@ -86,6 +116,22 @@ def read_public(path: Path, *, purpose: Purpose) -> bytes:
     if key is None or len(key) != seal.PUBLIC_KEY_BYTES:
         raise MasterKeyError(f"the file holds no {purpose} public key")
     return key
+
+
+def read_owned(path: Path, what: str) -> bytes:
+    """The content of a file that only its owner can touch, as far as 4096 bytes.
+
+    Raises `MasterKeyError`, about `what`, when the file cannot be read, or others may read or write it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(MAX_FILE_BYTES)
+    except OSError as error:
+        raise MasterKeyError(f"{what} cannot be read: {error.strerror}") from None
+    if mode & 0o077:
+        raise MasterKeyError(f"others can read {what}: give it mode 0600 (chmod 600)")
+    return content
 
 
 def parse_private(content: bytes, purpose: Purpose, *, provider: KeyProvider) -> bytes:

@@ -36,6 +36,10 @@ class Keyring:
         self._master_public_key = master_public_key
         self._random_bytes = random_bytes
 
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
     def ensure(self, ref: SubjectRef, *, now: datetime) -> SubjectKey:
         """The subject's key, made when there is none; the same for everybody who asks at once.
 
@@ -72,7 +76,7 @@ class Keyring:
             tombstone = _values(SubjectKey(ref, b"", b"", b"", now)) | gone
             database.insert_new(connection, subject_keys, tombstone)
             shredded = connection.execute(whole.values(gone)).rowcount == 1
-        database.forget_deleted(self._engine)
+        self.forget_deleted()
         return shredded
 
     def subjects(

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -15,7 +13,7 @@ from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 from backend.custody import key_files, seal
 from backend.custody.key_files import Purpose
 from backend.custody.providers.provider import KeyProvider
-from backend.errors import MasterKeyError, SealBrokenError
+from backend.errors import SealBrokenError
 
 _MLKEM_SEED_BYTES = 64
 
@@ -61,12 +59,5 @@ def read_private(path: Path, purpose: Purpose, *, provider: KeyProvider) -> byte
     Raises `MasterKeyError` when the file cannot be read, holds anything else, was wrapped by another provider, cannot
     be unwrapped, or others may read or write it.
     """
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(key_files.MAX_FILE_BYTES)
-    except OSError as error:
-        raise MasterKeyError(f"the {purpose} private key cannot be read: {error.strerror}") from None
-    if mode & 0o077:
-        raise MasterKeyError(f"others can read the {purpose} private key: give it mode 0600 (chmod 600)")
+    content = key_files.read_owned(path, f"the {purpose} private key")
     return key_files.parse_private(content, purpose, provider=provider)

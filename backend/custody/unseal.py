@@ -100,8 +100,14 @@ def rewrap(path: Path, *, old: KeyProvider, new: KeyProvider) -> None:
     """Let `new` keep the master private key in `path` instead of `old`. Nothing is replaced until `new` gave the key
     back once.
 
-    Raises `MasterKeyError` when the file cannot be read, unwrapped, wrapped or written.
+    Raises `MasterKeyError` when the file cannot be read, unwrapped, wrapped or written, or somebody else is changing
+    it.
     """
+    with key_files.alone(path):
+        _rewrap(path, old, new)
+
+
+def _rewrap(path: Path, old: KeyProvider, new: KeyProvider) -> None:
     private_key = read_private(path, Purpose.MASTER, provider=old)
     content = key_files.private_text(private_key, Purpose.MASTER, provider=new)
     if key_files.parse_private(content, Purpose.MASTER, provider=new) != private_key:
