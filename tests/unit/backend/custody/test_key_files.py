@@ -25,7 +25,7 @@ def test_two_files_are_made_and_only_the_owner_reads_the_private_one(tmp_path: P
     assert stat.S_IMODE(private_path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(public_path.stat().st_mode) == 0o644
     assert key_files.read_public(public_path, purpose=Purpose.MASTER) == public_key
-    assert len(base64.b64decode(private_path.read_bytes().splitlines()[1])) == 96
+    assert len(base64.b64decode(private_path.read_bytes().splitlines()[1])) == 96 + 12  # the key and its check
     assert base64.b64encode(public_key)[:40] not in private_path.read_bytes()
 
 
