@@ -6,11 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from backend.admin.commandline import keys
+from backend.admin.commandline import accounts, keys, serve
 from backend.errors import BackendError
 from backend.settings import Settings
 
-_GROUPS = (keys,)  # of commands; each has `add_commands`, whose parsers name their `run(options, settings)`
+# Groups of commands; each has `add_commands`, whose parsers name their `run(options, settings)`.
+_GROUPS = (accounts, keys, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,9 +14,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend import logs
-from backend.admin import frame, headers, pages, sessions, words
+from backend.admin import frame, headers, pages, sessions, sign_in, words
 from backend.admin.auth import Door, UnknownCallerError
 from backend.admin.office import Office
+from backend.admin.openid import Provider
 from backend.admin.words import later
 from backend.errors import (
     ApprovalRequiredError,
@@ -70,7 +71,7 @@ _HTTP_WORDS = {
     413: (later("Too large"), later("That is more than this page takes.")),
     429: (later("Too many tries"), later("Wait a minute before you try again.")),
 }
-_MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 
 _log = logs.get(__name__)
 
@@ -80,15 +81,23 @@ def _utc_now() -> datetime:
 
 
 def create_app(
-    office: Office, door: Door, *, session_key: bytes, clock: Callable[[], datetime] = _utc_now
+    office: Office,
+    door: Door,
+    *,
+    session_key: bytes,
+    provider: Provider | None = None,
+    clock: Callable[[], datetime] = _utc_now,
 ) -> Flask:
-    """The application. session_key: what session cookies are signed with."""
+    """The application. session_key: what session cookies are signed with. provider: an OpenID provider that may sign
+    people in."""
     app = Flask(__name__)
     sessions.install(app, key=session_key)
-    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     _speak_both_languages(app)
     app.context_processor(lambda: frame.around() | {"alone": office.rules.approvals == 0})
     CSRFProtect(app)
+    limiter = Limiter(get_remote_address, app=app, storage_uri="memory://", default_limits=[])
+    app.register_blueprint(sign_in.blueprint(door, limiter=limiter, provider=provider))
     app.register_blueprint(pages.blueprint(office, door, clock=clock))
     app.after_request(headers.harden)
     app.add_url_rule("/health", view_func=lambda: jsonify(status="UP"))

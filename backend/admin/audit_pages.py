@@ -18,12 +18,13 @@ def add(pages: Blueprint, office: Office, *, clock: Callable[[], datetime]) -> N
 
     @pages.get("/audit")
     def audit() -> Answer:
-        wanted = {name: request.args.get(name, "").strip() or None for name in ("action", "target", "by")}
+        action, target, by = (request.args.get(name, "").strip() or None for name in ("action", "target", "by"))
         said = request.args.get("before", "")
         before = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None
-        rows = office.events(me(), before=before, **wanted)
+        rows = office.events(me(), action=action, target=target, by=by, before=before)
         names = office.names({one.actor for one in rows})
         older = rows[-1].seq if len(rows) == PAGE else None
+        wanted = {"action": action, "target": target, "by": by}
         return page("audit.html", office, section="audit", rows=rows, names=names, older=older, **wanted)
 
     @pages.post("/audit/verify")

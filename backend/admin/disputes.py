@@ -13,8 +13,7 @@ from typing import Any
 
 from backend.custody.records import RecoveryRequest
 from backend.errors import ConfigError, OfficeError
-from backend.labelstudio import annotations
-from backend.labelstudio.annotations import Label
+from backend.labelstudio.annotations import Label, labels
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.records import Photo
 
@@ -29,11 +28,11 @@ class Decision(StrEnum):
     UNDECIDED = "undecided"
 
 
-def labels(labelstudio: LabelStudio | None, photo: Photo) -> tuple[Label, ...]:
+def answers(labelstudio: LabelStudio | None, photo: Photo) -> tuple[Label, ...]:
     """What annotators answered about a photo. Raises `LabelStudioError`, `ConfigError` when no Label Studio is set."""
     if photo.labelstudio_task_id is None:
         return ()
-    return annotations.labels(_client(labelstudio).annotations(photo.labelstudio_task_id), photo)
+    return labels(_client(labelstudio).annotations(photo.labelstudio_task_id), photo)
 
 
 def write(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from backend.accounts import ADMIN_ROLES, Accounts, Role
@@ -107,7 +107,9 @@ class Office:
         return Overview(
             to_approve=tuple(others) if Role.APPROVER in roles else (),
             mine=tuple(one for one in (*approved, *open_ones) if one.requested_by == me),
-            withdrawals=len(self.retention.withdrawals(state=WithdrawalState.PENDING)) if Role.KEY_OFFICER in roles else None,
+            withdrawals=len(self.retention.withdrawals(state=WithdrawalState.PENDING))
+            if Role.KEY_OFFICER in roles
+            else None,
             events=self.audit.head().seq if Role.AUDITOR in roles else None,
         )
 
@@ -140,7 +142,7 @@ class Office:
 
     def labels(self, actor: Actor, photo_id: str) -> tuple[Label, ...]:
         """What annotators answered about a photo. Raises `LabelStudioError`, `ConfigError`."""
-        return disputes.labels(self.labelstudio, self.photo(actor, photo_id))
+        return disputes.answers(self.labelstudio, self.photo(actor, photo_id))
 
     def names(self, account_ids: Collection[str]) -> dict[str, str]:
         """E-mail addresses by account, of those that there are."""
@@ -313,7 +315,7 @@ class Office:
         """Shred what is due, delete what has expired, end requests whose time is over, export the log's head."""
         actor.require(Role.KEY_OFFICER)
         self.recovery.expire_due(now=now)
-        return self.retention.sweep(now=now, forget=self._forget(now), actor=actor.account_id)
+        return self.retention.sweep(now=now, forget=partial(self._forget, now=now), actor=actor.account_id)
 
     # The audit log and the keys
 
@@ -345,7 +347,7 @@ class Office:
         """The log as JSON lines, for the offline check. Raises `AuditError`."""
         actor.require(Role.AUDITOR)
         self._log(actor, "audit.exported", actor.account_id, detail={}, now=now)
-        return (json.dumps(audit.to_json(event)) + "\n" for event in self.audit.events())
+        return (audit.line(event) for event in self.audit.events())
 
     def keys(self, actor: Actor) -> KeyState:
         """Which master key opens how many people's keys."""
@@ -354,6 +356,13 @@ class Office:
         shredded, sealed = census.pop(None, 0), census.pop(current, 0)
         retired = tuple((key_id.hex(), count) for key_id, count in census.items() if key_id is not None and count)
         return KeyState(current.hex(), sealed, shredded, retired)
+
+    def _forget(self, ref: SubjectRef, *, now: datetime) -> None:
+        """Empty the ledger of a subject, and the storage of what of theirs still waited for a worker."""
+        names = self.ledger.forget_subject(ref.project_id, ref.subject_id, now=now)
+        for name in names:
+            self.blobs.delete(name)
+        self.ledger.forget_blobs(names)
 
     def _published(self, photo_id: str) -> bytes:
         photo = self.ledger.photo(photo_id)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from flask import Blueprint, g, redirect, request, url_for
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Blueprint
 
-from backend.admin import audit_pages, request_pages, withdrawal_pages
-from backend.admin.auth import Door, HalfwayError, UnknownCallerError
+from backend.admin import audit_pages, request_pages, sign_in, withdrawal_pages
+from backend.admin.auth import Door
 from backend.admin.frame import Answer, me, page
 from backend.admin.office import Office
 
@@ -17,7 +16,7 @@ from backend.admin.office import Office
 def blueprint(office: Office, door: Door, *, clock: Callable[[], datetime]) -> Blueprint:
     """All pages but those of signing in."""
     pages = Blueprint("pages", __name__)
-    pages.before_request(lambda: _admit(door))
+    pages.before_request(lambda: sign_in.admit(door))
 
     @pages.get("/")
     def overview() -> Answer:
@@ -29,14 +28,3 @@ def blueprint(office: Office, door: Door, *, clock: Callable[[], datetime]) -> B
     withdrawal_pages.add(pages, office, clock=clock)
     audit_pages.add(pages, office, clock=clock)
     return pages
-
-
-def _admit(door: Door) -> AnyResponse | None:
-    """Let only people in who have shown both factors and have a password of their own; show others the way."""
-    try:
-        g.actor = door.person()
-    except UnknownCallerError as error:
-        if request.method != "GET":
-            raise
-        return redirect(url_for("sign_in.code" if isinstance(error, HalfwayError) else "sign_in.password"))
-    return redirect(url_for("sign_in.change_password")) if g.actor.must_change else None

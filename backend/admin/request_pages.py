@@ -19,7 +19,7 @@ from backend.admin.disputes import Decision
 from backend.admin.frame import Answer, me, page
 from backend.admin.office import PAGE, Office
 from backend.admin.words import later
-from backend.custody.records import RecoveryRequest, RequestKind, RequestState
+from backend.custody.records import RecoveryRequest, RequestState
 from backend.custody.recovery import Retrieved, RetrievedPhoto
 from backend.errors import ConfigError, LabelStudioError, OfficeError
 from backend.labelstudio.annotations import Label
@@ -173,7 +173,10 @@ def _request_page(office: Office, asked: RecoveryRequest, *, template: str = "re
         asked=asked,
         photo=photo,
         own=own,
-        may_decide=asked.state is RequestState.OPEN and actor.account_id not in asked.approved_by and Role.APPROVER in roles and not own,
+        may_decide=asked.state is RequestState.OPEN
+        and actor.account_id not in asked.approved_by
+        and Role.APPROVER in roles
+        and not own,
         names=office.names({asked.requested_by, *asked.approved_by}),
         labels=labels,
         trouble=trouble,
@@ -269,7 +272,10 @@ def _archive(photos: Collection[RetrievedPhoto]) -> bytes:
 
 def _asked(made: RecoveryRequest) -> AnyResponse:
     waits = made.state is RequestState.OPEN
-    flash(words.gettext("Asked. Somebody else has to approve it." if waits else "Asked, and approved by nobody else."), "good")
+    flash(
+        words.gettext("Asked. Somebody else has to approve it." if waits else "Asked, and approved by nobody else."),
+        "good",
+    )
     return _to(made)
 
 

@@ -61,6 +61,12 @@ class Photos(Book):
         )
         return {photo.labelstudio_task_id: photo for photo in found if photo.labelstudio_task_id is not None}
 
+    def count_of_subject(self, project_id: str, subject_id: str) -> int:
+        """How many photos of a subject there are, whatever became of them."""
+        theirs = PhotoRow.project_id == project_id, PhotoRow.subject_id == subject_id
+        with reading(self.engine) as connection:
+            return connection.scalar(select(func.count()).select_from(PhotoRow).where(*theirs)) or 0
+
     def ready_photos(self, project_id: str, limit: int = 50) -> list[Photo]:
         """Photos that are locked and stored and that Label Studio does not have yet, oldest first."""
         return self.photos(project_id, state=PhotoState.READY, limit=limit)
