@@ -59,11 +59,44 @@ class AuditLog:
             yield from batch
             after = batch[-1].seq
 
+    def latest(
+        self,
+        *,
+        action: str | None = None,
+        target: str | None = None,
+        actor: str | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> tuple[AuditEvent, ...]:
+        """Events, newest first, below the number `before`; those alone that have this action, target and actor.
+
+        Raises `AuditError` when they cannot be read.
+        """
+        columns = audit_events.c
+        wanted = ((columns.action, action), (columns.target, target), (columns.actor, actor))
+        where = [column == value for column, value in wanted if value is not None]
+        if before is not None:
+            where.append(columns.seq < before)
+        query = select(audit_events).where(*where).order_by(columns.seq.desc()).limit(limit)
+        with database.reading(self._engine, failure=AuditError) as connection:
+            return tuple(_event(row) for row in connection.execute(query))
+
     def head(self) -> Head:
         """How far the chain goes now. Raises `AuditError` when it cannot be read."""
         with database.reading(self._engine, failure=AuditError) as connection:
             last = _last(connection)
         return Head(last.seq, last.hash) if last else START
+
+    def holds(self, head: Head) -> bool:
+        """Whether the chain leads through `head`: false once its tail was cut off behind it, as by restoring an old
+        backup, or was written anew. Raises `AuditError` when it cannot be read."""
+        with database.reading(self._engine, failure=AuditError) as connection:
+            return holds(connection, head)
+
+    def find(self, action: str, target: str) -> AuditEvent | None:
+        """The first event of this action and target. Raises `AuditError` when the log cannot be read."""
+        with database.reading(self._engine, failure=AuditError) as connection:
+            return find(connection, action, target)
 
     def _batch(self, after: int) -> tuple[AuditEvent, ...]:
         query = select(audit_events).where(audit_events.c.seq > after).order_by(audit_events.c.seq).limit(_BATCH)
@@ -103,6 +136,22 @@ def is_logged(connection: Connection, event: NewEvent) -> bool:
         columns.target == event.target, columns.action == event.action, columns.detail == detail
     )
     return connection.execute(query.limit(1)).first() is not None
+
+
+def find(connection: Connection, action: str, target: str) -> AuditEvent | None:
+    """The first event of this action and target, whoever caused it, within the caller's transaction."""
+    columns = audit_events.c
+    query = select(audit_events).where(columns.target == target, columns.action == action)
+    row = connection.execute(query.order_by(columns.seq).limit(1)).first()
+    return _event(row) if row else None
+
+
+def holds(connection: Connection, head: Head) -> bool:
+    """Whether the chain leads through `head`, within the caller's transaction."""
+    if head == START:
+        return True
+    row = connection.execute(select(audit_events).where(audit_events.c.seq == head.seq)).first()
+    return row is not None and row.hash == head.hash and event_hash(_event(row)) == head.hash
 
 
 def verify(events: Iterable[AuditEvent], *, start: Head = START, head: Head | None = None) -> Head:
