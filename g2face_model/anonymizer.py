@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from g2face_model import alignment, compositing, fusion
+from g2face_model import alignment, compositing, fusion, light, masks
 from g2face_model.attributes import AttributeEstimator
 from g2face_model.compositing import Patch
 from g2face_model.config import MODEL_VERSION, ModelConfig
 from g2face_model.detection import FaceDetector
 from g2face_model.errors import VerificationError
+from g2face_model.flaws import noticed
 from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityModel, Looks, Search, VirtualIdentity, is_colourful, looks_gap, tones
 from g2face_model.landmarks import LandmarkBackend, MeshLandmarker, sixty_eight
@@ -41,8 +42,6 @@ _CORRECTION_GAIN = np.float32(0.8)
 _SURE = 0.5  # of the parser's probability
 _NOTICEABLE, _MOST, _SHADE = 0.01, 0.85, 0.01  # of the face, of the glasses, of the crop's side
 _CLARITY = 5.0  # one step of unlikeness short of the aim weighs as much as so much implausibility
-_SOFT = 0.4  # a face whose edges are by so much weaker (in logarithm) looks out of focus
-_SHADY = 0.12  # spread of the logarithm of brightness
 _CONTENT = 3.0  # the search ends at a face that is unlike enough and no odder than this
 
 
@@ -110,7 +109,7 @@ class _Original:
     def glasses_come_off(self) -> bool:
         """Whether there are glasses, and none that reach so far beyond the face that half of them would stay."""
         glasses, skin = self.draft.glasses > _SURE, self.draft.skin > _SURE
-        outline = fusion.outline_mask(self.draft.mesh, self.draft.size)
+        outline = masks.outline_mask(self.draft.mesh, self.draft.size)
         inside = (glasses & (outline > _SURE)).sum()
         return bool(glasses.sum() > _NOTICEABLE * skin.sum() and inside > _MOST * glasses.sum())
 
@@ -191,7 +190,7 @@ class Anonymizer:
         colours = face.crop.pixels.astype(np.float32) / np.float32(255)
         mesh = _moved(face.mesh, face.crop)
         parsed = self._parts.parser.parse(face.crop.pixels)
-        lens = fusion.lens_mask(colours, mesh, parsed[..., GLASSES])
+        lens = masks.lens_mask(colours, mesh, parsed[..., GLASSES])
         glasses = np.maximum(parsed[..., GLASSES] - lens, 0)
         canvas = _Canvas(mesh, colours, np.maximum(parsed[..., FACE], lens), glasses)
         draft = canvas.resized(_DRAFT_PX) if canvas.size > _DRAFT_PX else canvas
@@ -243,7 +242,7 @@ class Anonymizer:
 
     def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> tuple[Patch, float]:
         """Render a person who does not exist, bring them into the original's place, and paste; and how much the new
-        face looks out of focus or lit otherwise, in units that a stranger would notice."""
+        face looks out of focus, lit otherwise or strewn with hair, in units that a stranger would notice."""
         canvas = original.canvas
         pixels = self._parts.renderer.render(identity.styles, size=canvas.size)
         mesh = self._parts.landmarker.refine(pixels, _scaled(canvas.mesh, len(pixels) / canvas.size))
@@ -251,10 +250,7 @@ class Anonymizer:
         rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)
         aim = self._aim(original.draft, rendered)
         colours, alpha = _place(canvas, rendered, _scaled(aim, canvas.size / original.draft.size))
-        width_px = fusion.face_width(canvas.mesh)
-        softness = fusion.lost_detail(colours, canvas.colours, alpha)
-        shade = fusion.foreign_shade(colours, canvas.colours, alpha, width_px=width_px)
-        flaws = (softness / _SOFT) ** 2 + (shade / _SHADY) ** 2
+        flaws = noticed(colours, canvas.colours, replaced=alpha, skin=canvas.skin, mesh=canvas.mesh)
         return compositing.paste(image, colours, alpha, matrix=original.face.crop.matrix), flaws
 
     def _aim(self, draft: _Canvas, rendered: _Rendered) -> FaceMesh:
@@ -274,12 +270,13 @@ def _place(canvas: _Canvas, rendered: _Rendered, aim: FaceMesh) -> tuple[Floats,
     """The rendered face with its landmarks at `aim`, in the canvas's light (S, S, 3), and its mask (S, S)."""
     layers = fusion.deform(rendered.layers, rendered.mesh, aim, size=canvas.size)
     colours, pasteable = layers[..., :3], layers[..., 3]
-    width_px = fusion.face_width(canvas.mesh)
-    outline = fusion.outline_mask(canvas.mesh, canvas.size, forehead=_FOREHEAD)
-    alpha = fusion.fusion_mask(canvas.replaceable, pasteable, outline, glasses=canvas.kept, width_px=width_px)
-    weight = np.minimum(canvas.skin, pasteable) * fusion.outline_mask(canvas.mesh, canvas.size)
-    lit = fusion.relight(colours, canvas.colours, weight, width_px=width_px)
-    return fusion.soften(lit, canvas.colours, weight), alpha
+    width_px = masks.face_width(canvas.mesh)
+    outline = masks.outline_mask(canvas.mesh, canvas.size, forehead=_FOREHEAD)
+    alpha = masks.fusion_mask(canvas.replaceable, pasteable, outline, glasses=canvas.kept, width_px=width_px)
+    weight = np.minimum(canvas.skin, pasteable) * masks.outline_mask(canvas.mesh, canvas.size)
+    skin = weight * (1 - masks.lips_mask(canvas.mesh, canvas.size))
+    lit = light.relight(colours, canvas.colours, skin, width_px=width_px)
+    return fusion.lay_out_mouth(light.soften(lit, canvas.colours, weight), canvas.colours, canvas.mesh), alpha
 
 
 def _moved(mesh: FaceMesh, crop: Crop) -> FaceMesh:

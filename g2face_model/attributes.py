@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from g2face_model.alignment import transform, warp
-from g2face_model.fusion import outline_mask
+from g2face_model.masks import outline_mask
 from g2face_model.networks.graph import GraphNetwork
 from g2face_model.recognition import Align, align_square, caffe_levels
 from g2face_model.types import FaceMesh, Floats, Image

@@ -1,4 +1,4 @@
-"""Bring a generated face into the original's place: same landmarks, same light, same sharpness, under a soft mask.
+"""Bring a generated face into the original's place: same landmarks, same mouth, and a little of the new shape.
 
 All arrays are crops of one size S; colours are float32 RGB in 0..1, masks and weights (S, S) float32 in 0..1.
 """
@@ -13,31 +13,15 @@ from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 
 from g2face_model.geometry import SURFACE, interocular, rigid_fit
+from g2face_model.light import DARKEST, blur, local_mean
+from g2face_model.masks import mouth_mask, mouth_opening
 from g2face_model.types import FaceMesh, Floats
 
-_OVAL = (  # the mesh's outline, clockwise from the forehead
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
 _EYES = (((159, 145), (33, 133), slice(468, 473)), ((386, 374), (362, 263), slice(473, 478)))  # lids, corners, iris
 _MIN_OPENING = 0.12  # lid distance over eye width under which an iris position means nothing
 _GRID_PX = 4  # the deformation is piecewise linear and smooth enough to be sampled this coarsely
-_LIGHT_SIGMA = 0.12  # of the face's width: finer structure belongs to the new face, coarser is light and skin tone
-_MAX_LOG_GAIN = 1.2
-_SHADE_SIGMA = 0.04  # of the width: shadows are at least as coarse
-_CHEEKS = (50, 280, 205, 425, 101, 330)
-_LENS_WIDTH, _LENS_HEIGHT, _CLEAR = 0.62, 0.42, 0.4  # half axes over the eye's width; lightness difference
-_RIM, _FRAME = 1.3, 0.5  # as far from the eye a lens may reach; log of the ratio to the cheeks' colour that is no skin
-_MAYBE_FACE, _SURELY_FACE, _MAYBE_FRAME, _DOUBT = (
-    0.3,
-    0.6,
-    0.2,
-    0.3,
-)  # of the parser's probability; the width of the doubt above
-_SHARPER = 1.4  # how much finer structure the new face may show: a detail missed is seen more than one too many
-_EDGES = 0.97  # quantile of the finest structure that edges make up
 _MAX_RESHAPE = 0.6
-_DARKEST = 0.02  # added before taking logarithms, so that black pixels do not dominate
+_LIP_EDGE, _TOOTH = 0.06, 0.2  # of the mouth's opening: the transition to the lips; what tells one person's teeth
 
 
 def deform(generated: Floats, source: FaceMesh, target: FaceMesh, *, size: int) -> Floats:
@@ -89,171 +73,16 @@ def _surface(mesh: FaceMesh) -> NDArray[np.float64]:
     return mesh.points[:SURFACE].astype(np.float64)
 
 
-def face_width(mesh: FaceMesh) -> float:
-    """Side in px of a square with the area of the mesh's outline: a scale that turns little with the head."""
-    return float(np.sqrt(cv2.contourArea(mesh.points[list(_OVAL), :2])))
-
-
-def outline_mask(mesh: FaceMesh, size: int, *, forehead: float = 0.0) -> Floats:
-    """1 inside the mesh's outline, 0 outside; `forehead` lifts the brow-to-top part by this share of its height."""
-    outline = mesh.points[list(_OVAL), :2].astype(np.float64)
-    middle, top = mesh.points[168, :2].astype(np.float64), mesh.points[10, :2].astype(np.float64)
-    up = (top - middle) / np.linalg.norm(top - middle)
-    height = np.maximum((outline - middle) @ up, 0.0)
-    outline = outline + np.outer(height * forehead, up)
-    mask = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
-    return mask.astype(np.float32) / np.float32(255)
-
-
-def lens_mask(colours: Floats, mesh: FaceMesh, glasses: Floats) -> Floats:
-    """(S, S): what is seen of the face through clear lenses, and has to be replaced with it.
-
-    `glasses` (S, S) is the parser's probability, which covers lenses as well as frames. A lens is clear where its
-    lightness around the eye is near that of the cheeks; through it are seen the eye with its surroundings, and whatever
-    has the cheeks' colour. The rest is frame.
-    """
-    size = colours.shape[0]
-    mask = np.zeros((size, size), np.float32)
-    luma = colours @ _LUMA
-    cheek = np.median(colours[_pixels(mesh, _CHEEKS, size)], axis=0)
-    skin = np.clip((_FRAME - np.abs(np.log((colours + _DARKEST) / (cheek + _DARKEST))).max(2)) / _FRAME * 2, 0, 1)
-    for _, corners, _ in _EYES:
-        eye = _ellipse(mesh, corners, size, axes=(_LENS_WIDTH, _LENS_HEIGHT))
-        seen = (eye > 0) & (glasses > 0.5)
-        if seen.any() and abs(float(np.quantile(luma[seen], 0.7)) - cheek @ _LUMA) < _CLEAR * (cheek @ _LUMA):
-            lens = _ellipse(mesh, corners, size, axes=(_RIM, _RIM)) * np.minimum(skin, glasses)
-            mask = np.maximum(mask, np.maximum(eye, lens))
-    return np.asarray(mask, np.float32)
-
-
-def _ellipse(mesh: FaceMesh, corners: tuple[int, ...], size: int, *, axes: tuple[float, float]) -> Floats:
-    """(S, S) 1 in an ellipse around an eye, whose half axes are given in widths of the eye."""
-    ends = mesh.points[list(corners), :2].astype(np.float64)
-    centre, across = ends.mean(0), ends[1] - ends[0]
-    width, angle = float(np.hypot(*across)), float(np.degrees(np.arctan2(across[1], across[0])))
-    filled = np.zeros((size, size), np.float32)
-    half = (max(1, round(axes[0] * width)), max(1, round(axes[1] * width)))
-    cv2.ellipse(filled, (round(centre[0]), round(centre[1])), half, angle, 0, 360, 1.0, -1)
-    return filled
-
-
-def _pixels(mesh: FaceMesh, vertices: tuple[int, ...], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of vertices, moved into the crop where they lie outside."""
-    points = np.clip(np.rint(mesh.points[list(vertices), :2]), 0, size - 1).astype(np.intp)
-    return points[:, 1], points[:, 0]
-
-
-def _blur(values: Floats, sigma: float) -> Floats:
-    """Gaussian blur; wide ones are done at reduced size, where they cost nothing and lose nothing."""
-    factor = max(1, int(sigma / 4))
-    if factor == 1:
-        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
-    height, width = values.shape[:2]
-    small = cv2.resize(values, (max(width // factor, 1), max(height // factor, 1)), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _local_mean(values: Floats, weight: Floats, sigma: float) -> Floats:
-    """Gaussian mean of (S, S, 3) values over the pixels that `weight` admits (normalised convolution)."""
-    total = _blur(weight, sigma)[..., None]
-    return np.asarray(_blur(values * weight[..., None], sigma) / np.maximum(total, 1e-4), np.float32)
-
-
-def relight(generated: Floats, original: Floats, weight: Floats, *, width_px: float) -> Floats:
-    """Give the generated face the original's light and skin tone: a low-frequency gain per channel in log space.
-
-    `weight` marks what is face in both. A gain in log space keeps dark skin's contrast, where an added offset makes
-    highlights chalky.
-    """
-    sigma = _LIGHT_SIGMA * width_px
-    wanted = np.log(original + _DARKEST)
-    given = np.log(generated + _DARKEST)
-    gain = _local_mean(wanted - given, weight, sigma)
-    result = np.exp(given + np.clip(gain, -_MAX_LOG_GAIN, _MAX_LOG_GAIN)) - _DARKEST
-    return match_chroma(np.clip(result, 0.0, 1.0).astype(np.float32), original, weight)
-
-
-def match_chroma(generated: Floats, original: Floats, weight: Floats) -> Floats:
-    """Scale the generated face's colour variation to no more than the original's: none in a grey-scale photograph."""
-    spread_original, spread_generated = _chroma_spread(original, weight), _chroma_spread(generated, weight)
-    factor = min(1.0, 1.2 * spread_original / max(spread_generated, 1e-6))
-    if factor > 0.95:
+def lay_out_mouth(generated: Floats, original: Floats, mesh: FaceMesh) -> Floats:
+    """The generated face (S, S, 3) with teeth, tongue and dark between the lips laid out as in the original, which is
+    expression. What is finer, such as the gaps between teeth, stays the generated person's. Closed lips stay as they
+    are."""
+    inside = mouth_mask(mesh, len(generated))
+    if not inside.any():
         return generated
-    luma = generated @ _LUMA
-    chroma = generated - luma[..., None]
-    mean = (chroma * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
-    muted = luma[..., None] + mean + (chroma - mean) * np.float32(factor)
-    return np.asarray(np.clip(muted, 0, 1), np.float32)
-
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def _chroma_spread(colours: Floats, weight: Floats) -> float:
-    chroma = colours - (colours @ _LUMA)[..., None]
-    total = max(float(weight.sum()), 1e-6)
-    mean = (chroma * weight[..., None]).sum((0, 1)) / total
-    return float(np.sqrt((((chroma - mean) ** 2).sum(-1) * weight).sum() / total))
-
-
-def soften(generated: Floats, original: Floats, weight: Floats) -> Floats:
-    """Blur the generated face until it is no sharper than the original: photographs are rarely in perfect focus."""
-    wanted = detail(original, weight)
-    for sigma in (0.0, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8):
-        result = np.asarray(cv2.GaussianBlur(generated, (0, 0), sigma), np.float32) if sigma else generated
-        if detail(result, weight) <= _SHARPER * wanted:
-            break
-    return result
-
-
-def foreign_shade(generated: Floats, original: Floats, weight: Floats, *, width_px: float) -> float:
-    """How far shadows and highlights of the generated face are from the original's: spread of the logarithm of the
-    ratio of their brightness, coarser than features. `relight` takes the coarsest away; harsh light leaves the rest."""
-    ratio = np.log((generated @ _LUMA + _DARKEST) / (original @ _LUMA + _DARKEST))
-    smooth = _blur(np.asarray(ratio * weight, np.float32), _SHADE_SIGMA * width_px)
-    smooth /= np.maximum(_blur(weight, _SHADE_SIGMA * width_px), 1e-3)
-    total = max(float(weight.sum()), 1e-6)
-    mean = (smooth * weight).sum() / total
-    return float(np.sqrt((((smooth - mean) ** 2) * weight).sum() / total))
-
-
-def lost_detail(generated: Floats, original: Floats, weight: Floats) -> float:
-    """Logarithm of how much weaker the edges of the generated face are than the original's; 0 when they are not."""
-    return float(max(0.0, np.log((detail(original, weight) + 1e-6) / (detail(generated, weight) + 1e-6))))
-
-
-def detail(colours: Floats, weight: Floats) -> float:
-    """How strong the sharpest edges (lids, lips, nostrils) are in the finest structure of the brightness, relative to
-    its mean. Edges, not all structure: one face has freckles and another none, but every face has these."""
-    luma = colours @ _LUMA
-    fine = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), 1.0))[weight > 0.5]
-    if fine.size == 0:
-        return 0.0
-    mean = (luma * weight).sum() / max(float(weight.sum()), 1e-6)
-    return float(np.quantile(fine, _EDGES) / (mean + _DARKEST))
-
-
-def fusion_mask(replaceable: Floats, pasteable: Floats, outline: Floats, *, glasses: Floats, width_px: float) -> Floats:
-    """Soft mask of what is replaced: face in the original, face in the generated, inside the outline, not behind
-    glasses.
-
-    The edge falls off inwards only, so that nothing outside these is touched. It is wide towards hair and background,
-    and narrow along frames: between two frames a wide one would leave a mixture of both faces.
-    """
-    # A face shown through another is neither: where the parser is more sure than not, the mask is full. Of the
-    # generated face only what is surely face may arrive; elsewhere the original stays.
-    gone = np.clip((np.maximum(replaceable, glasses) - _MAYBE_FACE) / _DOUBT, 0, 1)
-    arriving = np.clip((pasteable - _SURELY_FACE) / _DOUBT, 0, 1)
-    inside: Floats = np.minimum(np.minimum(gone, arriving), outline)
-    feather = max(1.0, 0.02 * width_px)
-    eroded = np.asarray(cv2.erode((inside > 0.5).astype(np.float32), _disc(feather)), np.float32)
-    behind = np.clip((glasses - _MAYBE_FRAME) / _DOUBT, 0, 1)
-    mask: Floats = np.minimum(np.minimum(_blur(eroded, feather), inside), 1 - behind)
-    return mask
-
-
-def _disc(radius: float) -> NDArray[np.uint8]:
-    side = 2 * max(1, round(radius)) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+    height = mouth_opening(mesh)
+    soft = np.minimum(blur(inside, max(0.5, _LIP_EDGE * height)), inside)
+    given, wanted = np.log(generated + DARKEST), np.log(original + DARKEST)
+    gain = local_mean(wanted - given, inside, _TOOTH * height)
+    laid_out = np.clip(np.exp(given + gain) - DARKEST, 0, 1)
+    return np.asarray(generated + (laid_out - generated) * soft[..., None], np.float32)

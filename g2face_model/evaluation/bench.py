@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from g2face_model import alignment, compositing, fusion, images
+from g2face_model import alignment, compositing, fusion, images, light, masks
 from g2face_model.anonymizer import Anonymizer, Parts
 from g2face_model.evaluation.figures import seeds_of
 from g2face_model.evaluation.photographs import Photograph
@@ -105,9 +105,10 @@ def _places(parts: Parts) -> Iterator[tuple[object, str, str]]:
             if stage and not name.startswith("_"):
                 yield part, name, stage
     yield from _OF_MODULES
-    for name, function in inspect.getmembers(fusion, inspect.isfunction):
-        if function.__module__ == fusion.__name__ and not name.startswith("_"):
-            yield fusion, name, "fuse"
+    for module in (fusion, light, masks):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                yield module, name, "fuse"
 
 
 @contextmanager

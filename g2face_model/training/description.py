@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from g2face_model.attributes import AttributeEstimator
 from g2face_model.expression import ExpressionEstimator
-from g2face_model.fusion import outline_mask
 from g2face_model.identity import tones
+from g2face_model.masks import outline_mask
 from g2face_model.parsing import FaceParser
 from g2face_model.recognition import TorchRecogniser, load_recognisers
 from g2face_model.training.people import STORED_PX, People, read_people
