@@ -183,14 +183,17 @@ class Accounts:
         return self._change(row.account_id, **fresh)
 
     def set_password(self, account_id: str, password: str) -> Account:
-        """Replace the password by one of the person's own choosing; all sessions end. Raises `ForbiddenError` on a weak
-        one."""
+        """Replace the password by one of the person's own choosing; all sessions end. Raises as `check_password`."""
+        self.check_password(account_id, password)
+        return self._replace_password(account_id, password, must_change=False)
+
+    def check_password(self, account_id: str, password: str) -> None:
+        """Raises `ForbiddenError` unless this may be the account's next password: neither weak nor the present one."""
         check_strength(password)
         with reading(self._engine) as connection:
             current = _row(connection, account_id)
         if self._passwords.matches(current.password_hash, password):
             raise ForbiddenError("the new password is the old one")
-        return self._replace_password(account_id, password, must_change=False)
 
     def reset_password(self, account_id: str) -> str:
         """A new one-time password for someone who forgot theirs, which is not kept; all sessions end."""

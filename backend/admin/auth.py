@@ -210,6 +210,7 @@ class Door:
             except ForbiddenError:
                 self._refuse(account.account_id, "password")
                 raise
+        self.accounts.check_password(account.account_id, new)
         self._record("password.changed", account.account_id)
         account = self.accounts.set_password(account.account_id, new)
         self._begin(account, whole=True, by_provider=found.by_provider)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from defusedxml import ElementTree
 
 from backend.admin.second_factor import SecondFactor, drawing
 
@@ -61,6 +61,6 @@ def test_the_address_is_what_apps_read(factor: SecondFactor) -> None:
 
 def test_the_drawing_has_no_style_that_a_policy_would_forbid(factor: SecondFactor) -> None:
     svg = drawing(factor.address(JANE, 1, email="jane@example.org"))
-    for element in ET.fromstring(svg).iter():
+    for element in ElementTree.fromstring(svg).iter():
         assert element.tag in {"svg", "path"}
         assert not {"style", "onload"} & element.attrib.keys()

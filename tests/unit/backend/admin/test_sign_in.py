@@ -1,0 +1,212 @@
+"""The pages of signing in, as a browser sees them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyotp
+import pytest
+from admin_console import OFFICER, PASSWORD, Console, opened, secret_on, type_password
+from intake_counter import Clock
+
+from backend.errors import ForbiddenError
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    with opened(tmp_path) as console:
+        yield console
+
+
+def test_the_first_officer_signs_in_with_what_was_printed_and_a_new_phone(console: Console) -> None:
+    first = console.accounts.ensure_officer(now=console.clock())
+    assert first is not None
+    client = console.browser()
+    assert client.get("/").location == "/sign-in"
+    assert type_password(client, *first).location == "/sign-in/code"
+    page = client.get("/sign-in/code").text
+    phone = pyotp.TOTP(secret_on(page))
+    assert "<svg" in page
+    assert client.post("/sign-in/code", data={"code": "123"}).status_code == 403
+    entered = client.post("/sign-in/code", data={"code": phone.at(console.clock())})
+    assert entered.location == "/account/password"
+    for path in ("/", "/keys", "/account"):
+        assert client.get(path).location == "/account/password", path
+    differing = client.post("/account/password", data={"new": PASSWORD, "again": PASSWORD + "!"})
+    assert (differing.status_code, "differ" in differing.text) == (403, True)
+    assert "at least 12 characters" in client.post("/account/password", data={"new": "short", "again": "short"}).text
+    assert client.post("/account/password", data={"new": PASSWORD, "again": PASSWORD}).location == "/"
+    assert client.get("/").status_code == 200
+    account_id = console.accounts.accounts()[0].account_id
+    assert [action for action, target in console.events() if target == account_id] == [
+        "sign_in.refused.code",
+        "second_factor.enrolled",
+        "sign_in.accepted",
+        "password.changed",
+    ]
+
+
+def test_a_phone_that_was_set_up_is_asked_for_the_next_time(console: Console) -> None:
+    account = console.account()
+    client = console.browser()
+    type_password(client, OFFICER)
+    phone = pyotp.TOTP(secret_on(client.get("/sign-in/code").text))
+    client.post("/sign-in/code", data={"code": phone.at(console.clock())})
+    client.post("/sign-out")
+    console.clock.forward(seconds=60)
+    type_password(client, OFFICER)
+    page = client.get("/sign-in/code").text
+    assert ('id="secret"' in page, "<svg class" in page) == (False, False)
+    assert client.post("/sign-in/code", data={"code": phone.at(console.clock())}).location == "/"
+    assert console.accounts.account(account.account_id).enrolled
+
+
+def test_the_key_that_a_stranger_saw_first_is_not_the_owners(console: Console) -> None:
+    """Somebody who learned a one-time password gets no phone of their own into the account behind its owner's back."""
+    console.account()
+    stranger, owner = console.browser(), console.browser()
+    type_password(stranger, OFFICER)
+    strangers = pyotp.TOTP(secret_on(stranger.get("/sign-in/code").text))
+    type_password(owner, OFFICER)
+    owners = pyotp.TOTP(secret_on(owner.get("/sign-in/code").text))
+    assert strangers.secret != owners.secret
+    late = stranger.post("/sign-in/code", data={"code": strangers.at(console.clock())})
+    assert (late.status_code, "elsewhere meanwhile" in late.text) == (403, True)
+    assert owner.post("/sign-in/code", data={"code": owners.at(console.clock())}).status_code == 302
+    console.clock.forward(seconds=60)
+    type_password(stranger, OFFICER)
+    again = stranger.post("/sign-in/code", data={"code": strangers.at(console.clock())})
+    assert again.status_code == 403
+
+
+def test_a_reload_shows_the_same_key(console: Console) -> None:
+    console.account()
+    client = console.browser()
+    type_password(client, OFFICER)
+    assert secret_on(client.get("/sign-in/code").text) == secret_on(client.get("/sign-in/code").text)
+
+
+def test_no_secret_of_a_phone_lies_in_a_database(console: Console, tmp_path: Path) -> None:
+    console.account()
+    client = console.browser()
+    type_password(client, OFFICER)
+    secret = secret_on(client.get("/sign-in/code").text)
+    client.post("/sign-in/code", data={"code": pyotp.TOTP(secret).at(console.clock())})
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    raw = pyotp.TOTP(secret).byte_secret()
+    assert files
+    for path in files:
+        data = path.read_bytes()
+        assert secret.encode() not in data
+        assert raw not in data
+
+
+def test_a_wrong_password_and_an_unknown_person_look_alike(console: Console) -> None:
+    console.with_phone()
+    seen = []
+    for email in (OFFICER, "nobody@example.org"):
+        answer = type_password(console.browser(), email, "guess")
+        assert answer.status_code == 403
+        seen.append(re.sub(r'name="csrf_token" value="[^"]*"', "", answer.text.replace(email, "")))
+    assert seen[0] == seen[1]
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(console: Console) -> None:
+    console.app.config["WTF_CSRF_ENABLED"] = True
+    plain = console.app.test_client().get("/sign-in").headers["Set-Cookie"]
+    behind_tls = console.app.test_client().get("/sign-in", headers={"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
+    assert plain.startswith("g2face_admin=")
+    assert "HttpOnly" in plain
+    assert "SameSite=Strict" in plain
+    assert ("Secure" in plain, "Secure" in behind_tls) == (False, True)  # it would never come back over plain HTTP
+
+
+def test_no_form_is_taken_from_another_site(console: Console) -> None:
+    account = console.with_phone()
+    client = console.signed_in(account)
+    console.app.config["WTF_CSRF_ENABLED"] = True
+    forms = [rule for rule in console.app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    forms = [rule for rule in forms if not rule.rule.startswith("/api/")]  # which knows no cookie
+    assert len(forms) > 6
+    for rule in forms:
+        path = re.sub(r"<[^>]*>", "x", rule.rule)
+        answer = client.post(path, data={})
+        assert (answer.status_code, "too old" in answer.text) == (400, True), path
+    assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-in/code"])
+def test_guessing_is_slowed_down(console: Console, path: str) -> None:
+    client = console.browser()
+    seen = [client.post(path, data={"email": "x@example.org"}).status_code for _ in range(11)]
+    assert (429 in seen[:10], seen[10]) == (False, 429)
+
+
+def test_nothing_of_it_is_kept_by_a_browser_or_a_proxy(console: Console) -> None:
+    console.account()
+    client = console.browser()
+    type_password(client, OFFICER)
+    for path in ("/sign-in", "/sign-in/code", "/"):
+        assert client.get(path).headers["Cache-Control"] == "no-store", path
+
+
+def test_tokens_are_made_listed_and_revoked(console: Console, tmp_path: Path) -> None:
+    account = console.with_phone(OFFICER, "auditor", "approver")
+    client = console.signed_in(account)
+    page = client.post("/account/tokens", data={"scope": ["admin:audit", "admin:approve"], "days": "30"}).text
+    token = page.split('id="token">')[1].split("<")[0]
+    assert console.accounts.tokens.verify(token, now=console.clock()).scopes == {"admin:audit", "admin:approve"}
+    listed = client.get("/account").text
+    assert ("admin:approve admin:audit" in listed, token in listed) == (True, False)
+    (kept,) = console.accounts.tokens.of(account.account_id)
+    assert client.post(f"/account/tokens/{kept.token_id}/revoke").location == "/account"
+    with pytest.raises(ForbiddenError):
+        console.accounts.tokens.verify(token, now=console.clock())
+    assert token.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({"scope": "admin:keys", "days": "30"}, 403),
+        ({"scope": "intake", "days": "30"}, 400),
+        ({"scope": "admin:audit", "days": "91"}, 403),
+        ({"scope": "admin:audit", "days": "x"}, 403),
+        ({"days": "30"}, 403),
+    ],
+)
+def test_a_token_that_nobody_may_have_is_refused(console: Console, form: dict[str, str], status: int) -> None:
+    account = console.with_phone(OFFICER, "auditor")
+    assert console.signed_in(account).post("/account/tokens", data=form).status_code == status
+    assert console.accounts.tokens.of(account.account_id) == []
+
+
+def test_nobody_revokes_anothers_token(console: Console) -> None:
+    account, other = console.with_phone(), console.with_phone("other@example.org")
+    token, secret = console.accounts.tokens.issue(
+        other.account_id, scopes=["admin:keys"], expires_at=None, now=console.clock()
+    )
+    assert console.signed_in(account).post(f"/account/tokens/{token.token_id}/revoke").status_code == 403
+    assert console.accounts.tokens.verify(secret, now=console.clock()) == token
+
+
+def test_without_a_provider_there_is_no_way_to_one(console: Console) -> None:
+    client = console.browser()
+    assert "organisation" not in client.get("/sign-in").text
+    assert client.get("/sign-in/provider").status_code == 404
+    assert client.get("/sign-in/provider/back?code=x&state=y").status_code == 404
+
+
+def test_when_the_audit_log_is_away_nobody_gets_in(tmp_path: Path) -> None:
+    with opened(tmp_path, clock=Clock()) as console:
+        account = console.with_phone()
+        client = console.browser()
+        type_password(client, OFFICER)
+        console.office.audit._engine.dispose()
+        vault = tmp_path / "vault.sqlite3"
+        vault.rename(tmp_path / "away")
+        (tmp_path / "vault.sqlite3").mkdir()
+        assert client.post("/sign-in/code", data={"code": console.code(account)}).status_code == 503
+        assert client.get("/").location == "/sign-in/code"
