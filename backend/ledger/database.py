@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import DatabaseError
 
 from alembic import command
 from alembic.config import Config
@@ -48,6 +49,15 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def forget_deleted(engine: Engine) -> bool:
+    """Let no deleted text stay in the log beside an SQLite database; whether it was possible, since others may be at
+    work. Raises `LedgerUnavailableError`."""
+    if engine.dialect.name != "sqlite":
+        return True
+    with translated():
+        return sqlite.empty_log(engine)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """The driver's errors carry statements, values and host names; ours do not.
@@ -62,7 +72,7 @@ def translated() -> Iterator[None]:
         raise LedgerError("a value is not one that the ledger's database can hold") from None
     except ProgrammingError:
         raise LedgerError("the tables of the ledger's database are not as they should be") from None
-    except DBAPIError:
+    except (DBAPIError, DatabaseError):
         raise LedgerUnavailableError("the ledger's database cannot be used at the moment") from None
 
 

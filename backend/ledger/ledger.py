@@ -10,12 +10,13 @@ from backend.ledger.arrivals import Arrivals
 from backend.ledger.claims import Claims
 from backend.ledger.database import open_engine, upgrade
 from backend.ledger.decisions import Decisions
+from backend.ledger.forgetting import Forgetting
 from backend.ledger.photos import Photos
 from backend.ledger.projects import Projects
 from backend.ledger.publishing import Publishing
 
 
-class Ledger(Projects, Arrivals, Photos, Claims, Publishing, Decisions):
+class Ledger(Projects, Arrivals, Photos, Claims, Publishing, Decisions, Forgetting):
     """The ledger on one database. Threads and processes may share the database; each method stands alone."""
 
     @classmethod

@@ -81,6 +81,7 @@ class PhotoRow(Base):
         Index(None, "project_id", "state", "seq"),
         Index(None, "state", "updated_at"),
         Index(None, "project_id", "labelstudio_task_id"),
+        Index(None, "project_id", "subject_id"),
     )
 
     seq: Mapped[int] = mapped_column(primary_key=True)  # first come, first served
