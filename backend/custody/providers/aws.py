@@ -32,7 +32,8 @@ class AwsProvider:
         self._failures: type[Exception] = BotoCoreError
         self._key_id = key_id
         try:
-            self._client = boto3.client("kms", region_name=_region(key_id), endpoint_url=url, config=patience)
+            session = boto3.Session(region_name=_region(key_id))
+            self._client = session.client("kms", endpoint_url=url, config=patience)
         except BotoCoreError as error:
             raise ConfigError(f"AWS's library cannot be used as it is set up ({type(error).__name__})") from None
 
