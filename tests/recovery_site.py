@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine
 
-from backend.custody import audit, database, master, seal
+from backend.custody import audit, database, key_files, master, opening, seal
 from backend.custody.audit import AuditLog, Head
 from backend.custody.keyring import Keyring
 from backend.custody.pseudonyms import pseudonym
@@ -68,6 +68,15 @@ class Site:
     def master(self) -> MasterKey:
         """The master key, read anew."""
         return MasterKey(self.folder / "master.key")
+
+    def master_bytes(self) -> bytes:
+        """The master private key itself, 96 bytes."""
+        return opening.read_private(self.folder / "master.key", key_files.Purpose.MASTER, provider=key_files.PLAIN)
+
+    def write_master(self, private_key: bytes) -> None:
+        """Another master private key, in a file that is in order."""
+        content = key_files.private_text(private_key, key_files.Purpose.MASTER, provider=key_files.PLAIN)
+        (self.folder / "master.key").write_bytes(content)
 
     @property
     def keyring(self) -> Keyring:
