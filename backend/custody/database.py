@@ -20,7 +20,7 @@ from backend.errors import ConfigError, CustodyError, CustodyUnavailableError
 from backend.postgresql import Patience
 
 _OPENINGS = 4
-_BUSY_TIMEOUT_S = 2  # whoever waits for an event to be written before opening something gets a no this soon
+_BUSY_TIMEOUT_S = 1.5  # whoever waits for an event to be written before opening something gets a no this soon
 _PATIENCE = Patience(connect_s=_BUSY_TIMEOUT_S, lock_s=_BUSY_TIMEOUT_S, statement_s=30.0, silence_s=45.0)
 _SCHEMA_LOCK = 0x6732_6375_7374  # any number that is always the same
 
