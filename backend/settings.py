@@ -61,10 +61,17 @@ def _host(name: str) -> str:
     return name.lower()
 
 
+def _prefix(address: str) -> str:
+    if re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^/]+)*/?", address) is None:
+        raise ValueError("a prefix is s3://bucket or s3://bucket/folder")
+    return address.rstrip("/")
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str, AfterValidator(_host)]
 Key = Annotated[SecretStr, AfterValidator(_long)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
 class _Group(BaseModel):
@@ -107,6 +114,7 @@ class IntakeSettings(_Group):
     host: str = "127.0.0.1"
     port: Port = 9092
     max_upload_bytes: int = Field(default=512 * 1024**2, gt=0)
+    s3_prefixes: Annotated[tuple[Prefix, ...], NoDecode, BeforeValidator(_list)] = ()  # what managers may collect from
     session_key: Key | None = None
 
 

@@ -123,16 +123,17 @@ class Source:
     def _page(self, after: str) -> dict[str, Any]:
         # Not by a continuation token: hours may pass until the next page is asked for.
         wanted = {"Bucket": self._bucket, "Prefix": self._prefix, "StartAfter": after}
-        with _translated(self._errors):
+        try:
             page: dict[str, Any] = self._filesystem.call_s3("list_objects_v2", **wanted)
-            return page
+        except self._errors:
+            raise StorageError("S3 is away, has no such bucket, or does not let this server read it") from None
+        return page
 
     def read(self, objects: Sequence[SourceObject], *, at_most: int) -> list[bytes | None]:
         """Their contents, all fetched at once, of each no more than so many bytes; None for one that cannot be read."""
         wanted = [entry for entry in objects if entry.size]  # of nothing there is no range to ask for
         paths = [f"{self._bucket}/{self._prefix}{entry.name}" for entry in wanted]
-        with _translated(self._errors):
-            said = self._filesystem.cat_ranges(paths, 0, at_most, on_error="return") if paths else []
+        said = self._filesystem.cat_ranges(paths, 0, at_most, on_error="return") if paths else []
         contents = {
             entry.name: data if isinstance(data, bytes) else None for entry, data in zip(wanted, said, strict=True)
         }

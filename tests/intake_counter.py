@@ -19,6 +19,7 @@ from backend.accounts import Account, Accounts
 from backend.custody.inbox_opening import InboxKey, create_inbox_key
 from backend.intake import wsgi
 from backend.intake.app import create_app
+from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk, key_reader
 from backend.jobs import Jobs
 from backend.labelstudio.client import LabelStudio
@@ -139,4 +140,11 @@ def served(counter: Counter) -> Iterator[str]:
 
 
 def _app(desk: Desk, accounts: Accounts, clock: Callable[[], datetime]) -> Flask:
-    return create_app(desk, accounts, session_key=b"k" * 32, max_upload_bytes=MAX_UPLOAD_BYTES, clock=clock)
+    return create_app(
+        desk,
+        accounts,
+        collecting=Collecting(desk, clock),
+        session_key=b"k" * 32,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
+        clock=clock,
+    )

@@ -18,12 +18,10 @@ from backend.errors import BackendError, IntakeError
 from backend.intake import policies, words
 from backend.intake.auth import Door
 from backend.intake.desk import CONFIGS, Desk
-from backend.intake.parcels import HandedIn
+from backend.intake.parcels import PART_BYTES, PART_FILES, HandedIn
+from backend.intake.uploads import UploadResult
 from backend.intake.wsgi import open_desk, serve
 from backend.settings import Settings
-
-PART_FILES = 20
-PART_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +104,22 @@ def upload(counter: Counter, options: argparse.Namespace) -> int:
     accepted = refused = 0
     for part in _parts(paths):
         results = counter.desk.hand_in(options.project, files=[*part, *lists], now=counter.now(), total=len(paths))
-        for result in results:
-            if result.photo_id is None:
-                refused += 1
-                counter.write(f"refused   {result.name}: {result.reason}")
-            else:
-                accepted += 1
-                counter.write(
-                    f"accepted  {result.name}  {result.photo_id}{f'  ({result.note})' if result.note else ''}"
-                )
+        _tell(counter, results)
+        accepted += sum(result.photo_id is not None for result in results)
+        refused += sum(result.photo_id is None for result in results)
     counter.write(f"{accepted} accepted, {refused} refused")
+    return 1 if refused else 0
+
+
+def collect(counter: Counter, options: argparse.Namespace) -> int:
+    """Hand in all photos under an S3 prefix; 1 when some were refused."""
+    seen = refused = 0
+    for batch in counter.desk.collect(options.project, address=options.address, clock=counter.now):
+        _tell(counter, batch.results)
+        seen += len(batch.results)
+        refused += sum(result.photo_id is None for result in batch.results)
+        counter.write(f"{seen} of {batch.total}")
+    counter.write(f"{seen - refused} accepted, {refused} refused")
     return 1 if refused else 0
 
 
@@ -212,6 +216,8 @@ def parser() -> argparse.ArgumentParser:
     uploading = command(upload)
     uploading.add_argument("paths", type=Path, nargs="+", help="photos, folders, ZIP archives")
     uploading.add_argument("--manifest", type=Path, help="a CSV with the columns file, subject_id, consent")
+    collecting = command(collect)
+    collecting.add_argument("address", help="s3://bucket/folder, under a prefix of G2FACE_INTAKE__S3_PREFIXES")
     following = command(progress)
     following.add_argument("--follow", action="store_true")
     following.add_argument("--every", type=float, default=5.0, metavar="SECONDS")
@@ -244,6 +250,15 @@ def _policy(options: argparse.Namespace) -> dict[str, Any]:
         days = options.retention_days
         fields["retention_days"] = None if days == "none" else (int(days) if days.isdecimal() else days)
     return policies.of_mapping(fields)
+
+
+def _tell(counter: Counter, results: Sequence[UploadResult]) -> None:
+    """A line for every photo."""
+    for result in results:
+        if result.photo_id is None:
+            counter.write(f"refused   {result.name}: {result.reason}")
+        else:
+            counter.write(f"accepted  {result.name}  {result.photo_id}{f'  ({result.note})' if result.note else ''}")
 
 
 def _photos(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from backend.errors import IntakeError
+from backend.errors import IntakeError, LedgerError
 from backend.intake import bodies, policies
 from backend.intake.auth import Door
+from backend.intake.collecting import Collecting, Collection
 from backend.intake.desk import Desk
 from backend.ledger.records import Photo, PhotoState, Policy, Progress, Project
 
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 Answer = Response | tuple[Response, int]
 
 
-def blueprint(desk: Desk, door: Door, *, clock: Callable[[], datetime]) -> Blueprint:
+def blueprint(desk: Desk, door: Door, *, collecting: Collecting, clock: Callable[[], datetime]) -> Blueprint:
     """All routes. No cookie counts here, so no other site's page can ask in a manager's name."""
     api = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -31,6 +32,7 @@ def blueprint(desk: Desk, door: Door, *, clock: Callable[[], datetime]) -> Bluep
 
     _add_projects(api, desk, clock)
     _add_photos(api, desk, clock)
+    _add_collections(api, collecting)
     return api
 
 
@@ -63,6 +65,22 @@ def policy_json(policy: Policy) -> Json:
 def progress_json(progress: Progress) -> Json:
     """Counts per state with their total, the rate and the time left."""
     return {**asdict(progress), "total": progress.total}
+
+
+def collection_json(collection: Collection) -> Json:
+    """How far the photos under an S3 prefix are; `photos` are those that need a look."""
+    return {
+        "collection_id": collection.collection_id,
+        "address": collection.address,
+        "state": collection.state,
+        "problem": collection.problem,
+        "total": collection.total,
+        "accepted": collection.accepted,
+        "refused": collection.refused,
+        "photos": [asdict(result) for result in collection.told],
+        "started_at": collection.started_at.isoformat(),
+        "ended_at": None if collection.ended_at is None else collection.ended_at.isoformat(),
+    }
 
 
 def photo_json(photo: Photo) -> Json:
@@ -162,6 +180,27 @@ def _add_photos(api: Blueprint, desk: Desk, clock: Callable[[], datetime]) -> No
     @api.post("/projects/<project_id>/cancel")
     def cancel(project_id: str) -> Answer:
         return jsonify(cancelled=desk.cancel(project_id, now=clock()))
+
+
+def _add_collections(api: Blueprint, collecting: Collecting) -> None:
+    @api.post("/projects/<project_id>/collection")
+    def collect(project_id: str) -> Answer:
+        """{"address": "s3://bucket/folder"}: all photos under it are collected from now on."""
+        address = _body("address").get("address")
+        if not isinstance(address, str):
+            raise IntakeError("give an address, as s3://bucket/folder")
+        return jsonify(collection_json(collecting.start(project_id, address=address))), 202
+
+    @api.get("/projects/<project_id>/collection")
+    def collection(project_id: str) -> Answer:
+        found = collecting.of(project_id)
+        if found is None:
+            raise LedgerError(f"nothing is collected for project {project_id}")
+        return jsonify(collection_json(found))
+
+    @api.delete("/projects/<project_id>/collection")
+    def stop(project_id: str) -> Answer:
+        return jsonify(collection_json(collecting.stop(project_id)))
 
 
 def _body(*known: str) -> Json:

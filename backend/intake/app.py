@@ -29,6 +29,7 @@ from backend.errors import (
 from backend.intake import api, pages, words
 from backend.intake.auth import Door, Sessions, UnknownCallerError
 from backend.intake.bodies import InMemoryRequest
+from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk
 
 # The first that fits counts: (error, HTTP status, title, whether its message is for the person who asked).
@@ -67,6 +68,7 @@ def create_app(
     desk: Desk,
     accounts: Accounts,
     *,
+    collecting: Collecting,
     session_key: bytes,
     max_upload_bytes: int,
     clock: Callable[[], datetime] = _utc_now,
@@ -87,9 +89,9 @@ def create_app(
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     limiter = Limiter(get_remote_address, app=app, storage_uri="memory://", default_limits=[])
     door = Door(accounts, clock)
-    machine_pages = api.blueprint(desk, door, clock=clock)
+    machine_pages = api.blueprint(desk, door, collecting=collecting, clock=clock)
     CSRFProtect(app).exempt(machine_pages)
-    app.register_blueprint(pages.blueprint(desk, door, limiter=limiter, clock=clock))
+    app.register_blueprint(pages.blueprint(desk, door, collecting=collecting, limiter=limiter, clock=clock))
     app.register_blueprint(machine_pages)
     app.before_request(lambda: Sessions.notice_tls(request))
     app.after_request(_harden)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from backend import logs
 from backend.custody.inbox import read_public
 from backend.errors import ConfigError, IntakeError, LedgerError, MasterKeyError, QueueError, StorageError
-from backend.intake import uploads
+from backend.intake import prefixes, uploads
 from backend.intake.parcels import LIMITS, HandedIn, Limits, manifest_of
 from backend.jobs import AnonymizeTask, Jobs, QueueName
 from backend.labelstudio import labels
@@ -18,7 +18,7 @@ from backend.labelstudio.client import LabelStudio
 from backend.labelstudio.leaks import Leaks, leak_check
 from backend.ledger.ledger import Ledger
 from backend.ledger.records import Photo, PhotoState, Policy, Progress, Project
-from backend.storage import BlobStore
+from backend.storage import BlobStore, Source
 
 CONFIGS: dict[str, Callable[[], str]] = {"expression": labels.expression_config, "plain": labels.plain_config}
 TITLE_CHARACTERS = (3, 50)  # what Label Studio takes
@@ -39,12 +39,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of some photos of many. total: how many there are altogether."""
+
+    total: int
+    results: list[uploads.UploadResult]
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """The rooms behind the counter. labelstudio: None when no key for it is set.
 
     inbox_public_key: reads the worker's public key, which may not be there yet. image_host: host and port of the
     addresses that anonymized images have. backend_host: under which Label Studio reaches the plugin; None when that is
-    image_host, too.
+    image_host, too. s3_prefixes: what managers may collect photos from.
     """
 
     ledger: Ledger
@@ -55,6 +63,7 @@ class Desk:
     image_host: str
     backend_host: str | None = None
     limits: Limits = LIMITS
+    s3_prefixes: tuple[str, ...] = ()
 
     # Projects
 
@@ -120,6 +129,35 @@ class Desk:
         if not results:
             raise IntakeError("there was no photo among these files")
         return results
+
+    def collect(self, project_id: str, *, address: str, clock: Callable[[], datetime]) -> Iterator[Batch]:
+        """Take in all photos under an S3 prefix: at first a batch of none, once it is known how many there are; then a
+        batch with every step.
+
+        Raises `IntakeError` when the prefix may not be read, holds no photo or an unfit CSV, or the project is off;
+        `StorageError` when S3 cannot be read.
+        """
+        address, project = prefixes.permitted(address, self.s3_prefixes), self.ledger.project(project_id)
+        uploads.check_on(project)
+        prefix, first = prefixes.Prefix(Source(address), self.limits), 0
+        survey = prefix.survey()
+        if not survey.total:
+            raise IntakeError("there is no photo under this address")
+        yield Batch(survey.total, [])
+        for part in prefix.parts():
+            project = self.ledger.project(project_id)  # it may have been turned off meanwhile
+            results = uploads.take_photos(
+                self._tray(),
+                project,
+                photos=part,
+                manifest=survey.manifest,
+                ambiguous=survey.ambiguous,
+                now=clock(),
+                total=survey.total,
+                first=first,
+            )
+            first += len(results)
+            yield Batch(survey.total, results)
 
     def retry(self, project_id: str, *, photo_id: str, now: datetime) -> Photo:
         """Try a failed photo again, under the current policy. Raises `LedgerError` if it is not one of this project."""

@@ -15,6 +15,7 @@ from backend.accounts import Account
 from backend.errors import ConfigError, ForbiddenError, IntakeError, LabelStudioError
 from backend.intake import bodies, policies, words
 from backend.intake.auth import Door, UnknownCallerError
+from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk
 from backend.labelstudio.leaks import Leaks
 
@@ -25,14 +26,17 @@ _BEFORE_A_PASSWORD = frozenset({"pages.password", "pages.sign_out"})
 Answer = str | AnyResponse | tuple[str, int]
 
 
-def blueprint(desk: Desk, door: Door, *, limiter: Limiter, clock: Callable[[], datetime]) -> Blueprint:
+def blueprint(
+    desk: Desk, door: Door, *, collecting: Collecting, limiter: Limiter, clock: Callable[[], datetime]
+) -> Blueprint:
     """All pages."""
     pages = Blueprint("pages", __name__)
     pages.before_request(lambda: _admit(door))
     pages.context_processor(lambda: {"account": g.get("account")})
     _add_account_pages(pages, door, limiter)
     _add_project_pages(pages, desk, clock)
-    _add_photo_pages(pages, desk, clock)
+    _add_photo_pages(pages, desk, collecting, clock)
+    _add_collection_pages(pages, desk, collecting)
     _add_label_studio_pages(pages, desk)
     return pages
 
@@ -149,7 +153,7 @@ def _add_project_pages(pages: Blueprint, desk: Desk, clock: Callable[[], datetim
         return _project_page("policy.html", desk, project_id, tab="policy")
 
 
-def _add_photo_pages(pages: Blueprint, desk: Desk, clock: Callable[[], datetime]) -> None:
+def _add_photo_pages(pages: Blueprint, desk: Desk, collecting: Collecting, clock: Callable[[], datetime]) -> None:
     @pages.get("/projects/<project_id>")
     def project(project_id: str) -> Answer:
         return _project_page(
@@ -159,6 +163,8 @@ def _add_photo_pages(pages: Blueprint, desk: Desk, clock: Callable[[], datetime]
             tab="photos",
             progress=desk.ledger.progress(project_id, now=clock()),
             failures=desk.ledger.failures(project_id),
+            collection=collecting.of(project_id),
+            s3_prefixes=desk.s3_prefixes,
         )
 
     @pages.get("/projects/<project_id>/progress")
@@ -166,7 +172,9 @@ def _add_photo_pages(pages: Blueprint, desk: Desk, clock: Callable[[], datetime]
         """The progress alone, for the page's script."""
         present = desk.ledger.progress(project_id, now=clock())
         answer = make_response(_project_page("progress.html", desk, project_id, progress=present))
-        answer.headers["X-Under-Way"] = str(words.under_way(present))
+        collection = collecting.of(project_id)
+        coming = 1 if collection and collection.under_way else 0
+        answer.headers["X-Under-Way"] = str(words.under_way(present) + coming)
         answer.headers["X-Failed"] = str(present.failed)
         return answer
 
@@ -200,6 +208,23 @@ def _add_photo_pages(pages: Blueprint, desk: Desk, clock: Callable[[], datetime]
         count = desk.cancel(project_id, now=clock())
         flash(f"{words.number(count)} photos are cancelled and their sealed originals deleted.", "good")
         return redirect(url_for("pages.project", project_id=project_id))
+
+
+def _add_collection_pages(pages: Blueprint, desk: Desk, collecting: Collecting) -> None:
+    @pages.post("/projects/<project_id>/collection")
+    def collect(project_id: str) -> Answer:
+        collecting.start(project_id, address=request.form.get("address", ""))
+        return redirect(url_for("pages.project", project_id=project_id, _anchor="collection"))
+
+    @pages.get("/projects/<project_id>/collection")
+    def collection(project_id: str) -> Answer:
+        """How far the collection is, alone, for the page's script."""
+        return _project_page("collection.html", desk, project_id, collection=collecting.of(project_id))
+
+    @pages.post("/projects/<project_id>/collection/stop")
+    def stop_collecting(project_id: str) -> Answer:
+        collecting.stop(project_id)
+        return redirect(url_for("pages.project", project_id=project_id, _anchor="collection"))
 
 
 def _add_label_studio_pages(pages: Blueprint, desk: Desk) -> None:

@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from backend.errors import IntakeError
 from backend.intake.manifest import Manifest, path_parts, read_manifest
 
+PART_FILES = 20
+PART_BYTES = 64 * 2**20
+"""What is taken in at a time when there is more than fits in memory."""
+LIST_BYTES = 16 * 2**20
+"""A list of subjects is no larger."""
+
 _ZIP_MAGIC = b"PK\x03\x04"
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _ZIP_TROUBLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
@@ -61,7 +67,7 @@ def unpacked(files: Iterable[HandedIn], limits: Limits = LIMITS) -> Iterator[Han
     for file in files:
         if is_zip(file.data):
             yield from _entries(file, budget)
-        elif not (_is_litter(file.name) or _is_list(file.name)):
+        elif not (is_litter(file.name) or is_list(file.name)):
             budget.spend(0)
             yield file
 
@@ -71,7 +77,7 @@ def photo_names(files: Iterable[HandedIn]) -> Iterator[str]:
     for file in files:
         archive = _opened(file) if is_zip(file.data) else None
         names = [file.name] if archive is None else [info.filename for info in archive.infolist() if not info.is_dir()]
-        yield from (name for name in names if not (_is_litter(name) or _is_list(name)))
+        yield from (name for name in names if not (is_litter(name) or is_list(name)))
 
 
 def is_zip(data: bytes) -> bool:
@@ -103,7 +109,7 @@ def _entries(file: HandedIn, budget: _Budget) -> Iterator[HandedIn | Spoiled]:
         return
     with archive:
         for info in archive.infolist():
-            if not (info.is_dir() or _is_litter(info.filename) or _is_list(info.filename)):
+            if not (info.is_dir() or is_litter(info.filename) or is_list(info.filename)):
                 entry = _entry(archive, info, budget.limits)
                 budget.spend(len(entry.data) if isinstance(entry, HandedIn) else 0)
                 yield entry
@@ -137,23 +143,24 @@ def _manifests_in(file: HandedIn) -> Iterator[bytes]:
         archive = _opened(file)
         if archive is not None:
             with archive:
-                yield from (_small(archive, info) for info in archive.infolist() if _is_list(info.filename))
-    elif _is_list(file.name):
+                yield from (_small(archive, info) for info in archive.infolist() if is_list(info.filename))
+    elif is_list(file.name):
         yield file.data
 
 
 def _small(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """A CSV out of an archive. Raises `IntakeError` when it cannot be read or is too large for a list."""
-    entry = _entry(archive, info, Limits(file_bytes=16 * 2**20))
+    entry = _entry(archive, info, Limits(file_bytes=LIST_BYTES))
     if isinstance(entry, Spoiled):
         raise IntakeError(f"the CSV cannot be used: {entry.reason}")
     return entry.data
 
 
-def _is_list(name: str) -> bool:
-    return name.lower().endswith(".csv") and not _is_litter(name)
+def is_list(name: str) -> bool:
+    """Whether a file of this name says who is who."""
+    return name.lower().endswith(".csv") and not is_litter(name)
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
     """Whether a file system left this behind: hidden files and folders, thumbnails, resource forks."""
     return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in path_parts(name))

@@ -7,7 +7,7 @@ the clear in this process's memory only; file names end here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -70,14 +70,34 @@ def take(
     A photo that the project already has is answered with its id and a note. While the queue is away photos are still
     accepted: reconciling queues them later. Raises `IntakeError` when the project is off or the limits are exceeded.
     """
-    if not project.on:
-        raise IntakeError("anonymization is off for this project; turn it on before handing in photos")
     names = list(photo_names(files))
-    queue: QueueName = "interactive" if (total or len(names)) < INTERACTIVE_FILES else "bulk"
-    counter = _Counter(tray, project, queue=queue, now=now)
     ambiguous = manifest.ambiguous(names) if manifest else frozenset()
+    photos = unpacked(files, limits)
+    return take_photos(
+        tray, project, photos=photos, manifest=manifest, ambiguous=ambiguous, now=now, total=total or len(names)
+    )
+
+
+def take_photos(
+    tray: Tray,
+    project: Project,
+    *,
+    photos: Iterable[HandedIn | Spoiled],
+    manifest: Manifest | None,
+    ambiguous: Collection[int],
+    now: datetime,
+    total: int,
+    first: int = 0,
+) -> list[UploadResult]:
+    """The same for `photos` that are taken out already.
+
+    ambiguous: rows of the manifest that fit more than one of all photos, the `total`. first: the index of the first.
+    """
+    check_on(project)
+    queue: QueueName = "interactive" if total < INTERACTIVE_FILES else "bulk"
+    counter = _Counter(tray, project, queue=queue, now=now)
     results = []
-    for index, item in enumerate(unpacked(files, limits)):
+    for index, item in enumerate(photos, first):
         row = manifest.row_of(item.name) if manifest else None
         if row and row.number in ambiguous:
             item = Spoiled(
@@ -85,6 +105,12 @@ def take(
             )
         results.append(counter.accept(index, item, row=row, listed=manifest is not None))
     return results
+
+
+def check_on(project: Project) -> None:
+    """Raises `IntakeError` when the project takes no photos."""
+    if not project.on:
+        raise IntakeError("anonymization is off for this project; turn it on before handing in photos")
 
 
 class _Counter:

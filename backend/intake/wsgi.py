@@ -13,6 +13,7 @@ from flask import Flask
 
 from backend.accounts import Accounts
 from backend.intake.app import create_app
+from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk, key_reader
 from backend.jobs import Jobs
 from backend.labelstudio.client import LabelStudio
@@ -37,15 +38,17 @@ def open_desk(settings: Settings, stack: ExitStack) -> tuple[Desk, Accounts]:
         labelstudio=_label_studio(settings),
         image_host=settings.plugin.public_url.split("://", 1)[1].split("/", 1)[0],
         backend_host=settings.backend_host(),
+        s3_prefixes=settings.intake.s3_prefixes,
     )
     return desk, Accounts(ledger.engine)
 
 
-def build_app(settings: Settings, desk: Desk, accounts: Accounts) -> Flask:
+def build_app(settings: Settings, desk: Desk, accounts: Accounts, *, collecting: Collecting) -> Flask:
     """The web application for `desk`."""
     return create_app(
         desk,
         accounts,
+        collecting=collecting,
         session_key=settings.session_key(),
         max_upload_bytes=settings.intake.max_upload_bytes,
     )
@@ -62,8 +65,9 @@ def serve(settings: Settings) -> None:
             # To the terminal, not to the log: it is shown once and has to be changed at the first sign-in.
             sys.stdout.write(f"First account: {email}\nOne-time password: {password}\n")
             sys.stdout.flush()
+        collecting = stack.enter_context(Collecting(desk, lambda: datetime.now(UTC)))
         waitress.serve(
-            build_app(settings, desk, accounts),
+            build_app(settings, desk, accounts, collecting=collecting),
             host=settings.intake.host,
             port=settings.intake.port,
             **server_options(max_upload_bytes=settings.intake.max_upload_bytes),

@@ -12,6 +12,7 @@ const token = document.querySelector('meta[name="csrf-token"]').content;
 
 const progress = document.getElementById("progress");
 const failures = document.getElementById("failures");
+const collection = document.getElementById("collection");
 const names = new Map(); // photo id -> the manager's own file name: known to this page alone, gone when it is closed
 let soon = 0;
 
@@ -26,12 +27,24 @@ async function refresh() {
   const html = await answer.text();
   if (progress.innerHTML !== html) progress.innerHTML = html;
   progress.dataset.underWay = answer.headers.get("X-Under-Way");
+  if (collection && !collection.hidden) await refreshCollection();
   const failed = answer.headers.get("X-Failed");
   if (failed !== progress.dataset.failed && !failures.contains(document.activeElement)) {
     failures.innerHTML = await (await fragment(failures)).text();
     failures.hidden = failed === "0";
     progress.dataset.failed = failed;
     showNames();
+  }
+}
+
+// Piece by piece, so that a button that has the focus and a list that was scrolled stay where they are.
+async function refreshCollection() {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = await (await fragment(collection)).text();
+  for (const piece of [...fresh.content.children]) {
+    const present = document.getElementById(piece.id);
+    if (present && present.tagName === "FORM") present.hidden = piece.hidden; // its token alone is new every time
+    else if (present && !present.isEqualNode(piece)) present.replaceWith(piece);
   }
 }
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from backend.intake import wsgi
+from backend.intake.collecting import Collecting
 from backend.settings import Settings
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +29,7 @@ def test_the_settings_say_where_images_come_from(tmp_path: Path, public_url: str
     )
     with ExitStack() as stack:
         desk, accounts = wsgi.open_desk(settings, stack)
-        app = wsgi.build_app(settings, desk, accounts)
+        app = wsgi.build_app(settings, desk, accounts, collecting=Collecting(desk, lambda: NOW))
 
         assert desk.image_host == host
         assert desk.labelstudio is None
@@ -55,6 +59,16 @@ def test_a_key_opens_label_studio(tmp_path: Path) -> None:
     )
     with ExitStack() as stack:
         assert wsgi.open_desk(settings, stack)[0].labelstudio is not None
+
+
+def test_the_settings_say_what_may_be_collected(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path,
+        redis_url="redis://127.0.0.1:1",  # type: ignore[arg-type]
+        intake={"s3_prefixes": "s3://photos/ward/, s3://other"},  # type: ignore[arg-type]
+    )
+    with ExitStack() as stack:
+        assert wsgi.open_desk(settings, stack)[0].s3_prefixes == ("s3://photos/ward", "s3://other")
 
 
 def test_no_upload_overflows_to_the_disk() -> None:
