@@ -27,6 +27,7 @@ class Double:
     tasks: dict[int, Json] = field(default_factory=dict)
     predictions: list[Json] = field(default_factory=list)
     projects: dict[int, Json] = field(default_factory=dict)
+    annotations: dict[int, list[Json]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     imports: int = 0
     calls: list[str] = field(default_factory=list)
@@ -89,6 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
                 r"/api/projects/(\d+)": lambda found: self.double.project(int(found[1])),
                 r"/api/tasks": lambda _: self._listed(),
                 r"/api/predictions": lambda _: self._predictions(),
+                r"/api/tasks/(\d+)/annotations/": lambda found: self.double.annotations.get(int(found[1]), []),
                 r"/data/upload/.+": lambda found: self.double.files.get(found[0]),
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -173,7 +174,7 @@ class Office:
             face_indices=tuple(sorted(set(face_indices))),
             requested_by=actor.account_id,
             reason=reason,
-            reference=reference,
+            reference=(reference or "").strip() or None,
             labelstudio_task_id=photo.labelstudio_task_id,
             now=now,
         )
@@ -198,7 +199,7 @@ class Office:
             subject_id=SubjectRef(project_id, subject_id.strip()).subject_id,
             requested_by=actor.account_id,
             reason=reason,
-            reference=reference,
+            reference=(reference or "").strip() or None,
             labelstudio_task_id=None,
             now=now,
         )
@@ -297,9 +298,13 @@ class Office:
     def withdrawals(
         self, actor: Actor, *, state: WithdrawalState | None = None, before: str | None = None, limit: int = PAGE
     ) -> tuple[Withdrawal, ...]:
-        """Withdrawals, newest first, from the one behind the withdrawal `before`."""
+        """Withdrawals, newest first, from the one behind the withdrawal `before`; without the subjects' ids for whoever
+        only audits."""
         actor.require(Role.KEY_OFFICER, Role.AUDITOR)
-        return self.retention.withdrawals(state=state, before=before, limit=limit)
+        found = self.retention.withdrawals(state=state, before=before, limit=limit)
+        if Role.KEY_OFFICER in actor.roles:
+            return found
+        return tuple(dataclasses.replace(one, subject_id=None) for one in found)
 
     def cancel_withdrawal(self, actor: Actor, withdrawal_id: str, *, now: datetime) -> Withdrawal:
         """Take a withdrawal back before it is due. Raises `RequestStateError`."""

@@ -116,7 +116,8 @@ def _add_steps(pages: Blueprint, office: Office, clock: Callable[[], datetime]) 
     def approve(request_id: str) -> Answer:
         approved = office.approve(me(), request_id, now=clock())
         enough = approved.state is RequestState.APPROVED
-        flash(words.gettext("Approved." if enough else "Approved; one more person has to approve."), "good")
+        told = later("Approved.") if enough else later("Approved; one more person has to approve.")
+        flash(words.gettext(told), "good")
         return _to(approved)
 
     @pages.post("/requests/<request_id>/refuse")
@@ -272,10 +273,8 @@ def _archive(photos: Collection[RetrievedPhoto]) -> bytes:
 
 def _asked(made: RecoveryRequest) -> AnyResponse:
     waits = made.state is RequestState.OPEN
-    flash(
-        words.gettext("Asked. Somebody else has to approve it." if waits else "Asked, and approved by nobody else."),
-        "good",
-    )
+    told = later("Asked. Somebody else has to approve it.") if waits else later("Asked, and approved by nobody else.")
+    flash(words.gettext(told), "good")
     return _to(made)
 
 

@@ -7,7 +7,6 @@ can be older than its source.
 from __future__ import annotations
 
 import gettext as catalogs
-from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -17,12 +16,13 @@ from babel.dates import format_datetime, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
-from flask import g, request
+from flask import g
+from flask import request as asked
 
 from backend.accounts import Role
 from backend.custody.records import RecoveryRequest, RequestState, WithdrawalState
 
-FILTERS = ("away", "capital", "moment", "number", "role", "sentence", "state", "tone")
+FILTERS = ("away", "capital", "faces", "moment", "number", "role", "sentence", "state", "tone")
 """What the templates call."""
 LANGUAGES = {"en": "English", "ja": "日本語"}
 COOKIE = "g2face_admin_language"
@@ -54,11 +54,48 @@ _ROLES: dict[Role, str] = {
 }
 
 
+_TOLD_ELSEWHERE = (  # messages of other rooms' errors that people here may meet, as `sentence` writes them
+    later("A password has at least 12 characters."),
+    later("A recovery names at least one of the photo's faces by its number."),
+    later("A request is approved by somebody else than who made it."),
+    later("A request of your own is cancelled, not refused."),
+    later("A second person has to approve this request first."),
+    later("A dispute is decided once its original was retrieved."),
+    later("Choose at least one of the photo's faces."),
+    later("Choose how the dispute ended."),
+    later("Label Studio could not be reached to read the task's annotations."),
+    later("Label Studio could not be reached to list the tasks."),
+    later("Label Studio could not be reached to add a note to the task."),
+    later("More people have to approve now: make a new request."),
+    later("No original of this subject is kept."),
+    later("No original of this subject is kept any more."),
+    later("Paste the address of a Label Studio task, or its number."),
+    later("Sign in first."),
+    later("The new password is the old one."),
+    later("The subject has withdrawn and their key is destroyed."),
+    later("The subject has withdrawn consent, so nothing of them is opened."),
+    later("The task is not in Label Studio any more, so the decision cannot be noted there."),
+    later("The two new passwords differ."),
+    later("There is no such request."),
+    later("This account has no role here."),
+    later("This account is off."),
+    later("This is for whoever made the request alone."),
+    later("This is not the code: look at the phone's clock and try the next one."),
+    later("This photo has no anonymized image yet."),
+    later("This sign-in took too long: begin again."),
+    later("This task has no photo that was anonymized here."),
+    later("Whoever saw the original decides."),
+    later("Wrong code, or one that was used already, or too many wrong ones: then wait."),
+    later("Wrong e-mail address or password, or too many wrong ones: then wait five minutes."),
+    later("You have approved this request; it needs one more."),
+)
+
+
 def language() -> str:
     """The language of this request's answer: as chosen before, otherwise as the browser prefers."""
     if "language" not in g:
-        chosen = request.cookies.get(COOKIE)
-        preferred = request.accept_languages.best_match(list(LANGUAGES), default="en")
+        chosen = asked.cookies.get(COOKIE)
+        preferred = asked.accept_languages.best_match(list(LANGUAGES), default="en")
         g.language = chosen if chosen in LANGUAGES else preferred
     return str(g.language)
 
@@ -125,6 +162,6 @@ def sentence(text: str) -> str:
     return gettext(f"{capital(text).removesuffix('.')}.")
 
 
-def faces(request: RecoveryRequest) -> Collection[int]:
+def faces(request: RecoveryRequest) -> str:
     """The numbers under which people know a request's faces: from 1."""
-    return [index + 1 for index in request.face_indices]
+    return ", ".join(str(index + 1) for index in request.face_indices)
