@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyotp
 import pytest
 from admin_console import OFFICER, PASSWORD, Console, opened, secret_on, type_password
+from flask.testing import FlaskClient
 from intake_counter import Clock
+from openid_provider import agree, honest
+from werkzeug.test import TestResponse
 
+from backend.admin.auth import NOBODY
+from backend.admin.sign_in import STATE_COOKIE
 from backend.errors import ForbiddenError
 
 
@@ -190,6 +196,111 @@ def test_nobody_revokes_anothers_token(console: Console) -> None:
     )
     assert console.signed_in(account).post(f"/account/tokens/{token.token_id}/revoke").status_code == 403
     assert console.accounts.tokens.verify(secret, now=console.clock()) == token
+
+
+JANE = ("jane-7", {"email": "jane@example.org", "email_verified": True})
+JOE = ("joe-1", {"email": "joe@example.org"})
+
+
+@pytest.fixture
+def with_provider(tmp_path: Path) -> Iterator[Console]:
+    """An admin with a provider that knows Jane, and Joe, whose address it has not verified."""
+    with honest(JANE, JOE) as issuer:
+        options = {"oidc_issuer": issuer, "oidc_client_id": "g2face", "oidc_client_secret": "s3cret"}
+        with opened(tmp_path, clock=Clock(datetime.now(UTC)), **options) as console:
+            yield console
+
+
+def through_provider(client: FlaskClient, subject: str) -> TestResponse:
+    """What a browser gets when the provider sends it back."""
+    address = client.get("/sign-in/provider").location
+    assert address is not None
+    code, state = agree(address, subject)
+    return client.get(f"/sign-in/provider/back?code={code}&state={state}")
+
+
+def test_a_provider_signs_in_whom_it_has_verified_and_its_factors_count(with_provider: Console) -> None:
+    account, _ = with_provider.accounts.create("jane@example.org", roles=["auditor"], now=with_provider.clock())
+    client = with_provider.browser()
+    assert "organisation" in client.get("/sign-in").text
+    answer = through_provider(client, "jane-7")
+    assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/")
+    assert client.get("/").status_code == 200, "neither a phone nor a password of their own is asked for"
+    assert with_provider.events() == [("sign_in.accepted_by_provider", account.account_id)]
+    assert with_provider.accounts.account(account.account_id).openid
+
+
+@pytest.mark.parametrize(
+    ("email", "subject", "roles"),
+    [
+        ("somebody@example.org", "jane-7", ["auditor"]),  # no account of this address
+        ("joe@example.org", "joe-1", ["auditor"]),  # an address that nobody has verified
+        ("jane@example.org", "jane-7", ["manager"]),  # no business here
+    ],
+)
+def test_a_provider_lets_in_nobody_who_has_nothing_to_do_here(
+    with_provider: Console, email: str, subject: str, roles: list[str]
+) -> None:
+    account, _ = with_provider.accounts.create(email, roles=roles, now=with_provider.clock())
+    client = with_provider.browser()
+    assert through_provider(client, subject).status_code == 403
+    assert client.get("/").location == "/sign-in"
+    known = account.account_id if roles == ["manager"] else NOBODY
+    assert with_provider.events() == [("sign_in.refused.provider", known)]
+
+
+def test_an_answer_of_the_provider_counts_in_the_browser_that_asked_alone(with_provider: Console) -> None:
+    """Otherwise a link could sign somebody in as the person who sent it."""
+    with_provider.accounts.create("jane@example.org", roles=["auditor"], now=with_provider.clock())
+    attacker, victim = with_provider.browser(), with_provider.browser()
+    address = attacker.get("/sign-in/provider").location
+    assert address is not None
+    code, state = agree(address, "jane-7")
+    victim.get("/sign-in/provider")  # they may have begun something themselves
+    answer = victim.get(f"/sign-in/provider/back?code={code}&state={state}")
+    assert (answer.status_code, "another browser" in answer.text) == (403, True)
+    assert victim.get("/").location == "/sign-in"
+
+
+def test_an_answer_of_the_provider_counts_once(with_provider: Console) -> None:
+    with_provider.accounts.create("jane@example.org", roles=["auditor"], now=with_provider.clock())
+    client = with_provider.browser()
+    address = client.get("/sign-in/provider").location
+    assert address is not None
+    code, state = agree(address, "jane-7")
+    kept = client.get_cookie(STATE_COOKIE, path="/sign-in/provider")
+    assert kept is not None
+    back = f"/sign-in/provider/back?code={code}&state={state}"
+    assert client.get(back).status_code == 200
+    client.post("/sign-out")
+    client.set_cookie(STATE_COOKIE, kept.value, path="/sign-in/provider")
+    assert client.get(back).status_code == 403
+    assert client.get("/").location == "/sign-in"
+
+
+@pytest.mark.parametrize(
+    "query", ["", "error=access_denied&state=x", "code=x", "state=x", "code=x&state=%00", "code=x&state=é"]
+)
+def test_an_answer_that_is_none_lets_nobody_in(with_provider: Console, query: str) -> None:
+    client = with_provider.browser()
+    client.get("/sign-in/provider")
+    assert client.get(f"/sign-in/provider/back?{query}").status_code == 403
+    assert client.get("/").location == "/sign-in"
+
+
+def test_a_provider_that_is_away_leaves_the_password(tmp_path: Path) -> None:
+    with opened(tmp_path, oidc_issuer="http://localhost:1", oidc_client_id="g2face") as console:
+        client = console.browser()
+        assert client.get("/sign-in/provider").location == "/sign-in"
+        assert "could not be reached" in client.get("/sign-in").text
+        account = console.with_phone()
+        assert console.signed_in(account).get("/").status_code == 200
+
+
+def test_the_cookie_of_the_way_there_is_small_and_short_lived(with_provider: Console) -> None:
+    cookie = with_provider.browser().get("/sign-in/provider").headers["Set-Cookie"]
+    for part in ("HttpOnly", "SameSite=Lax", "Max-Age=600", "Path=/sign-in/provider"):
+        assert part in cookie
 
 
 def test_without_a_provider_there_is_no_way_to_one(console: Console) -> None:
