@@ -185,7 +185,7 @@ def test_postgresql_promises_a_flushed_commit(database_url: str) -> None:
     if engine.dialect.name == "postgresql":
         with database.writing(engine) as connection:
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
-            assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "2s"
+            assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "1500ms"
     engine.dispose()
 
 
