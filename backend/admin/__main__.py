@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from backend.admin.commandline import accounts, keys, serve
+from backend.admin.commandline import accounts, audit, keys, retention, serve
 from backend.errors import BackendError
 from backend.settings import Settings
 
 # Groups of commands; each has `add_commands`, whose parsers name their `run(options, settings)`.
-_GROUPS = (accounts, keys, serve)
+_GROUPS = (accounts, audit, keys, retention, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -81,6 +81,16 @@ class AuditLog:
         with database.reading(self._engine, failure=AuditError) as connection:
             return tuple(_event(row) for row in connection.execute(query))
 
+    def lines(self) -> Iterator[str]:
+        """All events as lines of an exported log; one that was changed beyond reading is a line that is no event.
+
+        Raises `AuditError` when they cannot be read.
+        """
+        after = 0
+        while rows := self._rows(after):
+            yield from (_line(row) for row in rows)
+            after = rows[-1].seq
+
     def head(self) -> Head:
         """How far the chain goes now. Raises `AuditError` when it cannot be read."""
         with database.reading(self._engine, failure=AuditError) as connection:
@@ -99,9 +109,12 @@ class AuditLog:
             return find(connection, action, target)
 
     def _batch(self, after: int) -> tuple[AuditEvent, ...]:
+        return tuple(_event(row) for row in self._rows(after))
+
+    def _rows(self, after: int) -> Sequence[Row[Any]]:
         query = select(audit_events).where(audit_events.c.seq > after).order_by(audit_events.c.seq).limit(_BATCH)
         with database.reading(self._engine, failure=AuditError) as connection:
-            return tuple(_event(row) for row in connection.execute(query))
+            return connection.execute(query).all()
 
 
 def hold(connection: Connection) -> None:
@@ -179,6 +192,24 @@ def event_hash(event: AuditEvent) -> str:
     return hashlib.sha256(_canonical(fields).encode("ascii")).hexdigest()
 
 
+def line(event: AuditEvent) -> str:
+    """The event as one line of an exported log, its end included: JSON as it is hashed, and the hash."""
+    return _canonical(_row(event) | {"detail": dict(event.detail)}) + "\n"
+
+
+def read_line(text: str) -> AuditEvent:
+    """The event that `line` wrote, to the letter. Raises `AuditError` for anything else: what two readers could take
+    for two different events is none."""
+    try:
+        fields = json.loads(text)
+        event = AuditEvent(**fields | {"at": datetime.fromisoformat(fields["at"])})
+        if event.at.tzinfo is not None and line(event) == text:
+            return event
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        pass
+    raise AuditError("not an event of an exported audit log")
+
+
 def _chained(event: NewEvent, head: Head, *, now: datetime) -> AuditEvent:
     checked = _checked(event)
     fields = (head.seq + 1, now.astimezone(UTC), checked.actor, checked.action, checked.target, dict(checked.detail))
@@ -217,8 +248,22 @@ def _row(event: AuditEvent) -> dict[str, Any]:
 
 
 def _event(row: Row[Any]) -> AuditEvent:
-    at, detail = datetime.fromisoformat(row.at), json.loads(row.detail)
-    return AuditEvent(row.seq, at, row.actor, row.action, row.target, detail, row.previous_hash, row.hash)
+    """Raises `AuditError` for a row that was never written like this: it would be hashed as something else."""
+    try:
+        at, detail = datetime.fromisoformat(row.at), json.loads(row.detail)
+        event = AuditEvent(row.seq, at, row.actor, row.action, row.target, detail, row.previous_hash, row.hash)
+        if at.tzinfo is not None and _row(event) == row._asdict():
+            return event
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise AuditError(f"event {row.seq} of the audit log was changed")
+
+
+def _line(row: Row[Any]) -> str:
+    try:
+        return line(_event(row))
+    except AuditError:
+        return json.dumps(row._asdict(), default=str) + "\n"
 
 
 def _last(connection: Connection) -> AuditEvent | None:
