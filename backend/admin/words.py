@@ -12,7 +12,8 @@ from functools import cache
 from importlib import resources
 from io import BytesIO
 
-from babel.dates import format_datetime, format_timedelta
+from babel.core import negotiate_locale
+from babel.dates import format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -22,7 +23,7 @@ from flask import request as asked
 from backend.accounts import Role
 from backend.custody.records import RecoveryRequest, RequestState, WithdrawalState
 
-FILTERS = ("away", "capital", "faces", "moment", "number", "role", "sentence", "state", "tone")
+FILTERS = ("capital", "faces", "moment", "number", "role", "sentence", "state", "tone")
 """What the templates call."""
 LANGUAGES = {"en": "English", "ja": "日本語"}
 COOKIE = "g2face_admin_language"
@@ -95,8 +96,8 @@ def language() -> str:
     """The language of this request's answer: as chosen before, otherwise as the browser prefers."""
     if "language" not in g:
         chosen = asked.cookies.get(COOKIE)
-        preferred = asked.accept_languages.best_match(list(LANGUAGES), default="en")
-        g.language = chosen if chosen in LANGUAGES else preferred
+        wished = [*asked.accept_languages.values(), "en"]
+        g.language = chosen if chosen in LANGUAGES else negotiate_locale(wished, LANGUAGES, sep="-")
     return str(g.language)
 
 
@@ -130,11 +131,6 @@ def number(value: int) -> str:
 def moment(at: datetime) -> str:
     """A point in time, to the minute, in UTC."""
     return format_datetime(at.astimezone(UTC), _MOMENTS[language()], locale=_LOCALES[language()])
-
-
-def away(at: datetime, now: datetime) -> str:
-    """How far away a point in time is, in the unit a person would use: in 3 hours, 5 minutes ago."""
-    return format_timedelta(at - now, add_direction=True, threshold=1.5, locale=_LOCALES[language()])
 
 
 def state(value: str) -> str:
