@@ -80,6 +80,15 @@ def destroy(path: Path) -> None:
         _blank(file)
 
 
+def clear_leftovers(folder: Path, *, purpose: Purpose) -> None:
+    """Destroy half-made private files that a crash has left in a folder. Raises `OSError`."""
+    for path in folder.glob(".*.partial"):
+        with path.open("rb") as file:
+            is_ours = file.read(MAX_FILE_BYTES).startswith(_title(purpose, "private").encode())
+        if is_ours:
+            destroy(path)
+
+
 @contextmanager
 def alone(private_path: Path) -> Iterator[None]:
     """One process at a time changes private files in this folder; the lock goes with the process that holds it.

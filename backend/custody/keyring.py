@@ -106,7 +106,7 @@ class Keyring:
 
         Raises `CustodyUnavailableError`.
         """
-        query = select(_sealed_to(), func.count()).group_by(_sealed_to())
+        query = select(_sealed_to().label("key_id"), func.count()).group_by("key_id")
         with database.reading(self._engine) as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 

@@ -78,6 +78,8 @@ class Rotation:
         another rotation is running, `CustodyUnavailableError` when a database is away. The next run goes on from there.
         """
         with key_files.alone(self._files.private):
+            for folder in (self._files.private.parent, self._files.retired):
+                key_files.clear_leftovers(folder, purpose=Purpose.MASTER)
             master = self._read()
             resumed = bool(master.retired) and not anew
             if not resumed:

@@ -104,6 +104,7 @@ def rewrap(path: Path, *, old: KeyProvider, new: KeyProvider) -> None:
     it.
     """
     with key_files.alone(path):
+        key_files.clear_leftovers(path.parent, purpose=Purpose.MASTER)
         _rewrap(path, old, new)
 
 

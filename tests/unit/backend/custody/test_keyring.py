@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
 from sealed_photos import NOW, PROJECT, SUBJECT, record
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select
 
-from backend.custody import database, master
+from backend.custody import database, master, seal
 from backend.custody.keyring import Keyring
 from backend.custody.records import SubjectKey, SubjectRef
 from backend.custody.tables import subject_keys
@@ -91,16 +94,128 @@ def test_whoever_loses_the_race_takes_the_winner_s_key(keyring: Keyring, monkeyp
 
 
 def test_a_shredded_key_is_gone_and_not_made_again(keys_engine: Engine, keyring: Keyring) -> None:
-    keyring.ensure(SUBJECT, now=NOW)
+    made = keyring.ensure(SUBJECT, now=NOW)
     other = keyring.ensure(SubjectRef(PROJECT, "y"), now=NOW)
-    shredded = update(subject_keys).values(sealed_private_key=None, identity_seed=None, shredded_at=NOW)
-    with database.writing(keys_engine) as connection:
-        connection.execute(shredded.where(subject_keys.c.subject_id == SUBJECT.subject_id))
+    assert keyring.shred(SUBJECT, now=NOW)
+    assert not keyring.shred(SUBJECT, now=NOW + timedelta(days=1))
     for ask in (keyring.get, lambda ref: keyring.ensure(ref, now=NOW)):
         with pytest.raises(KeyShreddedError) as caught:
             ask(SUBJECT)
         assert SUBJECT.subject_id not in str(caught.value)
     assert keyring.get(other.ref) == other
+    with database.reading(keys_engine) as connection:
+        row = connection.execute(select(subject_keys).where(subject_keys.c.subject_id == SUBJECT.subject_id)).one()
+    assert (row.public_key, row.sealed_private_key, row.identity_seed) == (made.public_key, None, None)
+    assert row.shredded_at == NOW
+
+
+def test_a_subject_that_is_shredded_before_it_has_a_key_never_gets_one(keyring: Keyring) -> None:
+    assert not keyring.shred(SUBJECT, now=NOW)
+    with pytest.raises(KeyShreddedError):
+        keyring.ensure(SUBJECT, now=NOW)
+
+
+def test_no_byte_of_a_shredded_key_stays_in_a_file(tmp_path: Path, master_key: MasterKey) -> None:
+    keyring = Keyring(database.open_keys(f"sqlite:///{tmp_path}/keys.sqlite3"), lambda: master_key.public_key)
+    keys = [keyring.ensure(SubjectRef(PROJECT, f"person {number}"), now=NOW) for number in range(20)]
+
+    def found(secret: bytes) -> bool:
+        return any(secret in path.read_bytes() for path in tmp_path.glob("keys.sqlite3*"))
+
+    assert found(keys[0].identity_seed)
+    for key in keys[::2]:
+        assert keyring.shred(key.ref, now=NOW)
+    for number, key in enumerate(keys):
+        for secret in (key.identity_seed, key.sealed_private_key[-200:]):
+            assert found(secret) == bool(number % 2)
+    keyring.close()
+
+
+def test_keys_are_listed_by_the_master_key_they_are_sealed_to(keys_engine: Engine, keyring: Keyring) -> None:
+    """In an order of its own, whatever a database thinks of letters, and in parts."""
+    refs = [SubjectRef(project, name) for project in (PROJECT, "0" * 32) for name in ("b", "B", "a", "é", "10", "9")]
+    ours = {keyring.ensure(ref, now=NOW) for ref in refs}
+    other = seal.generate_key_pair()
+    theirs = Keyring(keys_engine, lambda: other.public_key).ensure(SUBJECT, now=NOW)
+    keyring.shred(SubjectRef(PROJECT, "gone"), now=NOW)
+    mine = seal.key_id(keyring._master_public_key())
+    assert set(keyring.subjects(sealed_to=mine)) == ours
+    assert keyring.subjects(sealed_to=seal.key_id(other.public_key)) == (theirs,)
+    assert keyring.subjects(sealed_to=bytes(8)) == ()
+    listed: list[SubjectKey] = []
+    while part := keyring.subjects(sealed_to=mine, after=listed[-1].ref if listed else None, limit=5):
+        listed.extend(part)
+    assert len(listed) == len(set(listed)) == len(ours)
+    assert keyring.census() == {mine: len(ours), seal.key_id(other.public_key): 1, None: 1}
+
+
+def test_a_key_is_sealed_anew_unless_it_changed_meanwhile(keyring: Keyring) -> None:
+    made = keyring.ensure(SUBJECT, now=NOW)
+    assert not keyring.reseal(SUBJECT, old=b"other", new=b"new")
+    assert not keyring.reseal(SubjectRef(PROJECT, "y"), old=made.sealed_private_key, new=b"new")
+    assert keyring.get(SUBJECT) == made
+    assert keyring.reseal(SUBJECT, old=made.sealed_private_key, new=b"new")
+    assert keyring.get(SUBJECT) == dataclasses.replace(made, sealed_private_key=b"new")
+    keyring.shred(SUBJECT, now=NOW)
+    assert not keyring.reseal(SUBJECT, old=b"new", new=made.sealed_private_key)
+
+
+def test_no_key_is_made_under_a_retired_master_key(keys_engine: Engine, keyring: Keyring) -> None:
+    """As by a worker whose public file was not exchanged."""
+    made, old = keyring.ensure(SUBJECT, now=NOW), keyring._master_public_key()
+    for _ in range(2):
+        keyring.retire(old, now=NOW)
+    late = SubjectRef(PROJECT, "late")
+    with pytest.raises(CustodyUnavailableError, match="not here yet") as caught:
+        keyring.ensure(late, now=NOW)
+    assert caught.value.retryable
+    assert keyring.ensure(SUBJECT, now=NOW) == made
+    other = seal.generate_key_pair()
+    assert Keyring(keys_engine, lambda: other.public_key).ensure(late, now=NOW)
+
+
+def test_the_master_key_is_asked_for_every_new_key(keys_engine: Engine) -> None:
+    keys = [seal.generate_key_pair().public_key for _ in range(2)]
+    given = iter(keys)
+    keyring = Keyring(keys_engine, lambda: next(given))
+    for name in ("x", "x", "y"):
+        keyring.ensure(SubjectRef(PROJECT, name), now=NOW)
+    assert keyring.census() == {seal.key_id(key): 1 for key in keys}
+
+
+def test_keys_that_are_made_while_a_master_key_is_retired_are_seen_by_whoever_retired_it(
+    database_url: str, keyring: Keyring
+) -> None:
+    """Either a key is there when `retire` returns, or it is refused."""
+    old = keyring._master_public_key()
+    engines = [database.open_keys(database_url) for _ in range(4)]
+    made: list[SubjectRef] = []
+
+    def ensure(engine: Engine) -> None:
+        workers = Keyring(engine, lambda: old)
+        for number in count():
+            try:
+                made.append(workers.ensure(SubjectRef(PROJECT, f"{id(engine)} {number}"), now=NOW).ref)
+            except CustodyUnavailableError as error:
+                if "not here yet" in str(error):
+                    return
+
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(ensure, engine) for engine in engines]
+        while len(made) < 8:
+            time.sleep(0.005)
+        while True:
+            try:
+                keyring.retire(old, now=NOW)
+                break
+            except CustodyUnavailableError:  # the others are too busy
+                continue
+        there = {key.ref for key in keyring.subjects(sealed_to=seal.key_id(old), limit=10_000)}
+        for worker in workers:
+            worker.result()
+    for engine in engines:
+        engine.dispose()
+    assert there == set(made)
 
 
 def test_without_a_master_key_no_subject_key_is_made(keys_engine: Engine) -> None:
