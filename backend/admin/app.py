@@ -125,7 +125,10 @@ def _speak_both_languages(app: Flask) -> None:
 
 def _page_before() -> str:
     """The page of ours that the browser came from, by path alone: nothing leads from here to another site."""
-    came = urlsplit(request.referrer or "")
+    try:
+        came = urlsplit(request.referrer or "")
+    except ValueError:
+        return url_for("pages.overview")
     if came.netloc != request.host or not came.path.startswith("/") or came.path.startswith("//"):
         return url_for("pages.overview")
     return f"{came.path}?{came.query}" if came.query else came.path
