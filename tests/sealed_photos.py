@@ -32,6 +32,7 @@ def record(
     face_index: int | None = 0,
     photo_id: str = PHOTO,
     anonymized_sha256: str = ANONYMIZED,
+    expires_at: datetime | None = None,
 ) -> SealedRecord:
     """A payload sealed for the subject, as the worker does it."""
     return seal.seal_record(
@@ -43,5 +44,5 @@ def record(
         anonymized_sha256=anonymized_sha256,
         model_version="g2face-1",
         now=NOW,
-        expires_at=None,
+        expires_at=expires_at,
     )

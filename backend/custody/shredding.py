@@ -6,7 +6,7 @@ harm a second time, and each is audited once. What a backup from before brings b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -54,15 +54,13 @@ class Shredding:
         """A backup from before the shredding brings keys or records back, and so does a worker that was slower than the
         sweep: they go once more. How many subjects that were, and how many could not be. Raises `AuditError`."""
         with database.reading(self._engine) as connection:
-            gone = withdrawals.shredded(connection)
-        tombstones = set(self._keyring.shredded())
-        returned = {ref for ref in self.live() if self._pseudonym(ref) in gone} if gone else set()
-        returned |= {ref for ref in self.recorded() if ref in tombstones or self._pseudonym(ref) in gone}
+            gone = withdrawals.pseudonyms(connection, WithdrawalState.SHREDDED)
+            pending = withdrawals.pseudonyms(connection, WithdrawalState.PENDING)  # the next sweep's
+        returned = {ref for ref in self._returned(gone) if self._pseudonym(ref) not in pending}
         failed = 0
         for ref in sorted(returned, key=lambda ref: (ref.project_id, ref.subject_id)):
             try:
-                forget(ref)
-                self._clear(ref, gone.get(self._pseudonym(ref)), now=now, actor=actor)
+                self._clear(ref, gone.get(self._pseudonym(ref)), now=now, forget=forget, actor=actor)
             except AuditError:
                 raise
             except BackendError:
@@ -85,6 +83,13 @@ class Shredding:
         while batch := self._recorded_batch(project_id, after):
             yield from batch
             after = batch[-1]
+
+    def _returned(self, gone: Mapping[str, str]) -> Iterator[SubjectRef]:
+        """Who is shredded, by a withdrawal or by what is left of their key, and has a key or a record."""
+        if gone:
+            yield from (ref for ref in self.live() if self._pseudonym(ref) in gone)
+        shredded = set(self._keyring.shredded())
+        yield from (ref for ref in self.recorded() if ref in shredded or self._pseudonym(ref) in gone)
 
     def _shred(self, withdrawal: Withdrawal, *, now: datetime, forget: Forget, actor: str) -> bool:
         """Whether it was this sweep that came to the end of it."""
@@ -118,11 +123,12 @@ class Shredding:
             audit.append(connection, [outcome], now=now)
         return True
 
-    def _clear(self, ref: SubjectRef, withdrawal_id: str | None, *, now: datetime, actor: str) -> None:
+    def _clear(self, ref: SubjectRef, withdrawal_id: str | None, *, now: datetime, forget: Forget, actor: str) -> None:
         target = withdrawal_id or self._pseudonym(ref)
         detail = {"project_id": ref.project_id, "pseudonym": self._pseudonym(ref)} | self._key_id(ref)
         self._log.append([NewEvent(actor, _BEGUN_AGAIN, target, detail)], now=now)
         self._keyring.shred(ref, now=now)
+        forget(ref)
         with database.writing(self._engine, failure=AuditError) as connection:
             audit.hold(connection)
             records = withdrawals.forget(connection, ref)

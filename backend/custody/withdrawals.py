@@ -70,10 +70,10 @@ def due(connection: Connection, *, now: datetime, after: str, limit: int) -> tup
     return tuple(_withdrawal(row) for row in connection.execute(query))
 
 
-def shredded(connection: Connection) -> dict[str, str]:
-    """By pseudonym, the withdrawal by which the subject was shredded."""
+def pseudonyms(connection: Connection, state: WithdrawalState) -> dict[str, str]:
+    """By the subject's pseudonym, the withdrawals in this state."""
     columns = withdrawals.c
-    query = select(columns.pseudonym, columns.withdrawal_id).where(columns.state == WithdrawalState.SHREDDED)
+    query = select(columns.pseudonym, columns.withdrawal_id).where(columns.state == state)
     return {row.pseudonym: row.withdrawal_id for row in connection.execute(query)}
 
 
