@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 
 from backend.errors import ConfigError
+from g2face_model import atomic_file
 
 PREFIX: Final = "G2FACE_"
 _ENGINES_OWN: Final = frozenset({"G2FACE_MODEL__WEIGHTS_DIR"})  # read by the engine itself
@@ -364,19 +365,12 @@ def _kept_key(path: Path) -> bytes:
     """The key in `path`, made there at random if there is none; of two processes at once, both get the first one's."""
     with contextlib.suppress(FileNotFoundError):
         return _read_key(path)
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
-            os.link(partial, path)  # unlike a rename, never replaces
+            atomic_file.create(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
         return _read_key(path)
     except OSError:
         raise ConfigError(f"{path.name} cannot be made in the data folder") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_key(path: Path) -> bytes:

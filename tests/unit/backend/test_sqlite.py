@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
-from backend.sqlite import open_pool
+from backend.sqlite import empty_log, open_pool
 
 
 @pytest.fixture
@@ -50,4 +50,30 @@ def test_a_reader_takes_no_lock_and_a_writer_takes_it_at_once(path: Path) -> Non
         writer.begin()
         with pytest.raises(OperationalError, match="locked"):
             engine.connect().begin()
+    engine.dispose()
+
+
+def test_nothing_that_was_deleted_stays_in_the_log(path: Path) -> None:
+    engine = open_pool(make_url(f"sqlite:///{path}"), busy_s=0.1)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE notes (words TEXT)"))
+        connection.execute(text("INSERT INTO notes VALUES ('recognisable')"))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM notes"))
+    log = path.with_name(f"{path.name}-wal")
+    assert b"recognisable" in log.read_bytes()
+    assert empty_log(engine)
+    assert log.read_bytes() == b""
+    assert b"recognisable" not in path.read_bytes()
+    engine.dispose()
+
+
+def test_while_somebody_reads_it_cannot_be_emptied(path: Path) -> None:
+    engine = open_pool(make_url(f"sqlite:///{path}"), busy_s=0.1)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE notes (words TEXT)"))
+    with engine.execution_options(reads=True).connect() as reader:
+        reader.execute(text("SELECT count(*) FROM notes"))
+        assert not empty_log(engine)
+    assert empty_log(engine)
     engine.dispose()

@@ -45,6 +45,15 @@ def test_a_name_taken_by_a_folder_is_an_error_and_leaves_nothing(tmp_path: Path)
     assert os.listdir(tmp_path) == ["taken"]
 
 
+def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+    atomic_file.create(tmp_path / "key", b"first", mode=0o600)
+    with pytest.raises(FileExistsError):
+        atomic_file.create(tmp_path / "key", b"second", mode=0o600)
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["key"]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 kB."""
@@ -62,5 +71,7 @@ def test_a_full_disk_keeps_the_old_file_and_nothing_else(small_disk: Path) -> No
     atomic_file.write(path, b"old")
     with pytest.raises(OSError, match="No space left"):
         atomic_file.write(path, bytes(200_000))
+    with pytest.raises(OSError, match="No space left"):
+        atomic_file.create(small_disk / "b.bin", bytes(200_000))
     assert path.read_bytes() == b"old"
     assert os.listdir(small_disk) == ["a.bin"]
