@@ -84,10 +84,10 @@ def _add_asking(pages: Blueprint, office: Office, clock: Callable[[], datetime])
 
     @pages.post("/requests/new")
     def ask() -> Answer:
-        form = request.form
-        photo_id, faces = form.get("photo_id", ""), _indices(form)
-        reason, reference = form.get("reason", ""), form.get("reference")
+        form, faces = request.form, list[int]()
+        photo_id, reason, reference = form.get("photo_id", ""), form.get("reason", ""), form.get("reference")
         try:
+            faces = _indices(form)
             made = office.request(
                 me(), photo_id=photo_id, face_indices=faces, reason=reason, reference=reference, now=clock()
             )
