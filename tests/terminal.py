@@ -21,14 +21,16 @@ class Terminal:
     def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
         self._descriptor, self._process = descriptor, process
         self.shown = ""
+        self._read_to = 0
 
     def read_until(self, text: str, *, within_s: float = 60.0) -> str:
-        """What is shown from now on, up to `text` and with it."""
-        begin, deadline = len(self.shown), time.monotonic() + within_s
+        """What is shown after what was read so far, up to `text` and with it."""
+        begin, deadline = self._read_to, time.monotonic() + within_s
         while text not in self.shown[begin:]:
             if time.monotonic() > deadline or not self._read():
                 raise AssertionError(f"no {text!r} in {self.shown[begin:]!r}")
-        return self.shown[begin:]
+        self._read_to = self.shown.index(text, begin) + len(text)
+        return self.shown[begin : self._read_to]
 
     def type(self, line: str) -> None:
         os.write(self._descriptor, f"{line}\n".encode())
