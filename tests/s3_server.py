@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,27 @@ class Bucket:
         for key, data in objects.items():
             self.client.put_object(Bucket=self.name, Key=key, Body=data)
 
-    def keys(self) -> list[str]:
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Nobody may read what lies in it meanwhile; what it holds may still be listed."""
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "s3:GetObject",
+                    "Resource": f"arn:aws:s3:::{self.name}/*",
+                }
+            ],
+        }
+        self.client.put_bucket_policy(Bucket=self.name, Policy=json.dumps(policy))
+        try:
+            yield
+        finally:
+            self.client.delete_bucket_policy(Bucket=self.name)
+
+    def names(self) -> list[str]:
         """What lies in it."""
         return [entry["Key"] for entry in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
 

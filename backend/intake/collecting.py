@@ -36,7 +36,7 @@ _log = logs.get(__name__)
 class Collection:
     """How far the photos under one prefix are.
 
-    total: None until the prefix was looked through. told: refusals and notes, the first `MOST_TOLD`. problem: why it
+    total: None until the prefix was looked through. told: refusals, then notes, at most `MOST_TOLD`. problem: why it
     has failed, for its manager.
     """
 
@@ -60,13 +60,13 @@ class Collection:
     def with_batch(self, batch: Batch) -> Collection:
         """The same after another batch."""
         accepted = sum(result.photo_id is not None for result in batch.results)
-        told = (result for result in batch.results if result.reason or result.note)
+        told = (*self.told, *(result for result in batch.results if result.reason or result.note))
         return replace(
             self,
             total=batch.total,
             accepted=self.accepted + accepted,
             refused=self.refused + len(batch.results) - accepted,
-            told=(*self.told, *told)[:MOST_TOLD],
+            told=tuple(sorted(told, key=lambda result: result.reason is None)[:MOST_TOLD]),
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +18,11 @@ from intake_counter import MANAGER, PASSWORD, Counter, open_counter, served
 from label_studio_server import LabelStudioServer
 from PIL import Image as Pillow
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from s3_server import Bucket
 
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.records import Photo, PhotoState
+from backend.storage import BlobStore
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 
@@ -40,6 +43,17 @@ class Visit:
 
     def shoot(self, page: Page, name: str) -> None:
         page.screenshot(path=self._shots / f"intake-{name}.png", full_page=True)
+
+
+class HeldStore(BlobStore):
+    """A store that puts nothing away until it is let go."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store, self.let_go = store, threading.Event()
+
+    def put(self, data: bytes, *, name: str | None = None) -> str:
+        assert self.let_go.wait(60)
+        return self._store.put(data, name=name)
 
 
 @pytest.fixture
@@ -270,3 +284,72 @@ def test_photos_can_be_handed_in_without_a_script(visit: Visit, tmp_path: Path) 
 
     expect(page.get_by_role("heading", name="1 of 1 photos accepted")).to_be_visible()
     context.close()
+
+
+def test_photos_are_collected_from_s3_while_the_page_tells_how_far_it_is(
+    tmp_path: Path, shots: Path, browser: Browser, bucket: Bucket
+) -> None:
+    bucket.put({f"ward/monday/{number:04}.jpg": photo(number) for number in range(45)})
+    bucket.put({"ward/notes.jpg": b"not a photo at all", "ward/who.csv": b"file,subject_id\nmonday/0000.jpg,P-1\n"})
+    counter = open_counter(tmp_path / "data", clock=lambda: datetime.now(UTC))
+    store = HeldStore(counter.desk.blobs)
+    counter = counter.with_desk(s3_prefixes=(f"s3://{bucket.name}/ward",), blobs=store)
+    counter.account()
+    project = counter.project("Waiting room expressions")
+    with served(counter) as url:
+        visit = Visit(counter, url, browser, shots)
+        context = visit.context()
+        page = context.new_page()
+        sign_in(page)
+        page.wait_for_url(f"{url}/")
+        page.goto(f"/projects/{project.project_id}")
+        page.get_by_text("Collect photos from S3").click()
+        page.get_by_label("Folder", exact=True).fill(f"s3://{bucket.name}/ward/")
+        page.get_by_role("button", name="Collect", exact=True).click()
+
+        collection = page.locator("#collection")
+        expect(collection).to_contain_text("0 of 46 photos", timeout=20_000)
+        stop = page.get_by_role("button", name="Stop collecting")
+        stop.focus()
+        visit.shoot(page, "collecting")
+        store.let_go.set()
+
+        expect(page.locator("#collection-head")).to_contain_text("45 accepted, 1 not", timeout=30_000)
+        expect(stop).to_be_hidden()
+        expect(page.locator("#collection-told")).to_contain_text("notes.jpg")
+        expect(page.locator("#progress")).to_contain_text("of 45 photos published", timeout=20_000)
+        subjects = {one.subject_id for one in counter.desk.ledger.photos(project.project_id)}
+        assert subjects == {"P-1", None}
+        visit.shoot(page, "collected")
+        assert visit.complaints == []
+        context.close()
+    counter.desk.ledger.close()
+
+
+def test_collecting_works_without_a_script_and_on_a_phone(
+    tmp_path: Path, shots: Path, browser: Browser, bucket: Bucket
+) -> None:
+    bucket.put({"ward/a.jpg": photo(1)})
+    counter = open_counter(tmp_path / "data", clock=lambda: datetime.now(UTC))
+    counter = counter.with_desk(s3_prefixes=(f"s3://{bucket.name}/ward",))
+    counter.account()
+    project = counter.project()
+    with served(counter) as url:
+        visit = Visit(counter, url, browser, shots)
+        context = visit.context(width=390, java_script_enabled=False)
+        page = context.new_page()
+        sign_in(page)
+        page.wait_for_url(f"{url}/")
+        page.goto(f"/projects/{project.project_id}")
+        page.get_by_text("Collect photos from S3").click()
+        page.get_by_label("Folder", exact=True).fill(f"s3://{bucket.name}/ward")
+        page.get_by_role("button", name="Collect", exact=True).click()
+        for _ in range(60):
+            if page.get_by_text("All 1 accepted").is_visible():
+                break
+            page.wait_for_timeout(200)
+            page.reload()
+        expect(page.get_by_text("All 1 accepted")).to_be_visible()
+        visit.shoot(page, "collected-phone")
+        context.close()
+    counter.desk.ledger.close()

@@ -122,6 +122,8 @@ def test_the_engines_own_variable_is_let_through(monkeypatch: pytest.MonkeyPatch
         ("G2FACE_WORKER__QUEUES", "interactive,hidden"),
         ("G2FACE_WORKER__QUEUES", ","),
         ("G2FACE_PLUGIN__LINK_KEY", "hidden"),
+        ("G2FACE_INTAKE__S3_PREFIXES", "hidden/ward"),
+        ("G2FACE_INTAKE__S3_PREFIXES", "s3://photos/ward,s3://key:hidden@photos"),
         ("G2FACE_LOGS__LEVEL", "hidden"),
         ("G2FACE_WORKER__LEASE_S", "0"),
     ],

@@ -120,7 +120,7 @@ def nobodys_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_blobs_lie_in_the_bucket_under_the_prefix(bucket: s3_server.Bucket) -> None:
     name = BlobStore(f"s3://{bucket.name}/blobs/").put(DATA)
-    assert bucket.keys() == [f"blobs/{name}"]
+    assert bucket.names() == [f"blobs/{name}"]
 
 
 def test_what_another_process_does_to_the_bucket_is_seen(bucket: s3_server.Bucket) -> None:

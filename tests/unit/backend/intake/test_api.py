@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
 import pictures
 import pytest
 from intake_counter import Counter, open_counter
+from s3_server import Bucket
 from werkzeug.test import TestResponse
 
 
@@ -76,6 +78,44 @@ def test_photos_are_handed_in_listed_tried_again_and_cancelled(counter: Counter,
     assert ask("POST", f"{path}/cancel").json == {"cancelled": 1}
     (photo,) = ask("GET", f"{path}/photos?state=cancelled").json["photos"]
     assert photo["photo_id"] == good["photo_id"]
+
+
+def test_photos_are_collected_from_s3(counter: Counter, bucket: Bucket) -> None:
+    ask = Program(counter.with_desk(s3_prefixes=(f"s3://{bucket.name}/ward",)))
+    path = f"/projects/{counter.project().project_id}"
+    bucket.put({"ward/a.webp": pictures.GOOD["still.webp"](), "ward/b.jpg": b"text"})
+
+    assert ask("GET", f"{path}/collection").status_code == 404
+    begun = ask("POST", f"{path}/collection", json={"address": f"s3://{bucket.name}/ward/"})
+    assert (begun.status_code, begun.json["state"], begun.json["ended_at"]) == (202, "running", None)
+    for _ in range(1000):
+        ended = ask("GET", f"{path}/collection").json
+        if ended["state"] != "running":
+            break
+        time.sleep(0.02)
+
+    assert (ended["state"], ended["total"], ended["accepted"], ended["refused"]) == ("done", 2, 1, 1)
+    assert ended["collection_id"] == begun.json["collection_id"]
+    (told,) = ended["photos"]
+    assert (told["name"], told["photo_id"], "not a picture" in told["reason"]) == ("b.jpg", None, True)
+    assert ask("GET", f"{path}/progress").json["waiting"] == 1
+    assert ask("DELETE", f"{path}/collection").json == ended, "what is over is not stopped"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({}, "Give an address"),
+        ({"address": 7}, "Give an address"),
+        ({"address": "s3://photos/ward", "key": "x"}, "Unknown fields: key"),
+        ({"address": "s3://photos/private"}, "not under a prefix that may be read here: s3://photos/ward"),
+    ],
+)
+def test_what_is_not_collected_is_said(counter: Counter, body: dict[str, Any], says: str) -> None:
+    ask = Program(counter.with_desk(s3_prefixes=("s3://photos/ward",)))
+    answer = ask("POST", f"/projects/{counter.project().project_id}/collection", json=body)
+    assert answer.status_code == 400
+    assert says in answer.json["error"]["message"]
 
 
 def test_neither_people_nor_addresses_are_told(counter: Counter, ask: Program) -> None:

@@ -11,6 +11,7 @@ import pytest
 from intake_counter import Counter as Intake
 from intake_counter import open_counter
 from PIL import Image as Pillow
+from s3_server import Bucket
 
 from backend.errors import ForbiddenError, IntakeError, LedgerError
 from backend.intake.__main__ import Counter, parser
@@ -79,6 +80,23 @@ def test_more_photos_than_fit_into_a_part_all_arrive(intake: Intake, run: Termin
     assert run("upload", project.project_id, *tmp_path.glob("*.png")) == 0
     assert run.lines[-1] == "45 accepted, 0 refused"
     assert len(intake.desk.ledger.photos(project.project_id)) == 45
+
+
+def test_what_lies_in_s3_is_handed_in(intake: Intake, bucket: Bucket) -> None:
+    intake = intake.with_desk(s3_prefixes=(f"s3://{bucket.name}/ward",))
+    run, project = Terminal(intake), intake.project()
+    bucket.put({f"ward/{number:02}.png": photo(number) for number in range(21)})
+    bucket.put({"ward/notes.txt": b"no picture", "ward/who.csv": b"file,subject_id\n00.png,P-1\n"})
+
+    status = run("collect", project.project_id, f"s3://{bucket.name}/ward")
+
+    assert status == 1
+    assert [line for line in run.lines if line.endswith(" of 22")] == ["0 of 22", "20 of 22", "22 of 22"]
+    assert "refused   notes.txt: not a picture" in run.text
+    assert run.lines[-1] == "21 accepted, 1 refused"
+    assert len(intake.desk.ledger.photos(project.project_id)) == 21
+    with pytest.raises(IntakeError, match="not under a prefix"):
+        run("collect", project.project_id, f"s3://{bucket.name}")
 
 
 def test_a_file_that_is_not_there_is_said_without_its_name(intake: Intake, run: Terminal) -> None:

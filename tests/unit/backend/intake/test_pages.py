@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 
 import pictures
 import pytest
 from flask.testing import FlaskClient
 from intake_counter import MANAGER, PASSWORD, Counter, open_counter
+from s3_server import Bucket
 
 FORM = {"recovery": "none", "pseudonym": "unlinkable", "strictness": "strict", "output_format": "webp"}
 
@@ -216,3 +218,35 @@ def test_a_refusal_by_label_studio_is_told_wherever_progress_is(counter: Counter
         assert "Label Studio refused us:</strong> It refused to read the &lt;project&gt; (404)." in told
         assert "2 Mar 2026, 09:30 UTC" in told
     assert "Label Studio refuses this project" in client.get("/").text
+
+
+def test_collecting_from_s3_is_offered_where_it_is_allowed(counter: Counter, bucket: Bucket) -> None:
+    project = counter.project()
+    path = f"/projects/{project.project_id}"
+    assert "from S3" not in counter.signed_in().get(path).text
+    client = counter.with_desk(s3_prefixes=(f"s3://{bucket.name}/ward",)).signed_in()
+    assert f"s3://{bucket.name}/ward/" in client.get(path).text
+    bucket.put({"ward/<i>.png": pictures.GOOD["still.webp"](), "ward/<b>.txt": b"text"})
+
+    answer = client.post(f"{path}/collection", data={"address": f"s3://{bucket.name}/ward"})
+
+    assert answer.status_code == 302
+    for _ in range(1000):
+        if "not</h3>" in (page := client.get(path).text).replace("\n", ""):
+            break
+        time.sleep(0.02)
+    assert "1 accepted, 1 not" in page
+    assert "&lt;b&gt;.txt" in page
+    assert "2 of 2 photos: 1 accepted, 1 refused" in client.get(f"{path}/collection").text
+    assert client.get(f"{path}/progress").headers["X-Under-Way"] == "1", "the photo that waits"
+
+
+def test_what_may_not_be_collected_is_told(counter: Counter) -> None:
+    project = counter.project()
+    client = counter.with_desk(s3_prefixes=("s3://photos/ward",)).signed_in()
+
+    answer = client.post(f"/projects/{project.project_id}/collection", data={"address": "s3://photos/private"})
+
+    assert answer.status_code == 400
+    assert "That is not under a prefix that may be read here: s3://photos/ward." in answer.text
+    assert client.post(f"/projects/{project.project_id}/collection/stop").status_code == 404
