@@ -151,7 +151,7 @@ def test_a_bucket_without_anybody_s_leave_is_a_storage_error(monkeypatch: pytest
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    with pytest.raises(StorageError, match="could not be read"):
+    with pytest.raises(StorageError, match="does not let this server read it"):
         list(Source("s3://telling-name").objects())
 
 
