@@ -28,11 +28,16 @@ Floats = NDArray[np.float64]
 
 def embed(image: Image, where: NDArray[np.bool_], request_id: str) -> Image:
     """`image` with the request's mark in the pixels `where`, (H, W) bool; all others stay as they are."""
-    height, width = image.shape[:2]
-    rows, columns = -(-height // _TILE), -(-width // _TILE)
-    added = np.rint(_STRENGTH * np.tile(_pattern(request_id), (rows, columns))[:height, :width])
-    marked = np.clip(image + added[..., None], 0, 255).astype(np.uint8)
-    return np.where(where[..., None], marked, image)
+    marked = image.copy()
+    if not where.any():
+        return marked
+    rows, columns = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    pattern = np.rint(_STRENGTH * _pattern(request_id)).astype(np.int16)
+    added = pattern[np.ix_(np.arange(rows[0], rows[-1] + 1) % _TILE, np.arange(columns[0], columns[-1] + 1) % _TILE)]
+    changed = np.clip(image[window] + added[..., None], 0, 255).astype(np.uint8)
+    marked[window][where[window]] = changed[where[window]]
+    return marked
 
 
 def detect(image: Image, candidates: Iterable[str]) -> str | None:
