@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,9 +13,11 @@ from typing import Any
 
 import argon2
 import pyotp
+import waitress
 from flask import Flask
 from flask.testing import FlaskClient
 from intake_counter import Clock
+from waitress import wasyncore
 from werkzeug.test import TestResponse
 
 from backend.accounts import Account, Accounts
@@ -87,6 +91,32 @@ def secret_on(page: str) -> str:
     found = re.search(r'id="secret">([A-Z2-7 ]+)<', page)
     assert found is not None, page
     return found[1].replace(" ", "")
+
+
+@contextmanager
+def served(console: Console, listener: socket.socket) -> Iterator[str]:
+    """The admin as it is served, at the address that `listener` is bound to."""
+    server = waitress.create_server(console.app, sockets=[listener], **wsgi.SERVER_OPTIONS)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield address(listener)
+    finally:
+        server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))  # in the loop, so that it ends at once
+        thread.join(timeout=10)
+
+
+def listening() -> socket.socket:
+    """A free port of this machine, bound before anything is served there: the admin has to know its own address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Where browsers go."""
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextmanager

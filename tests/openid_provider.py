@@ -143,7 +143,8 @@ def crooked() -> Iterator[Crooked]:
 
     @app.post("/token")
     def token() -> Any:
-        provider.token_requests.append(request.form.to_dict())
+        shown = {"authorization": request.headers["Authorization"]} if "Authorization" in request.headers else {}
+        provider.token_requests.append(request.form.to_dict() | shown)
         if provider.token_answer is not None:
             return provider.token_answer()
         return jsonify(access_token="a", token_type="Bearer", id_token=provider.id_token())

@@ -96,6 +96,7 @@ class Provider:
             raise ProviderError("this sign-in took too long: begin again")
         with _understood(), self._client() as client:
             configuration = self._configuration(client)
+            client.token_endpoint_auth_method = self._shown_by(configuration)
             token = client.fetch_token(
                 configuration["token_endpoint"],
                 grant_type="authorization_code",
@@ -116,6 +117,14 @@ class Provider:
             code_challenge_method="S256",
             default_timeout=_TIMEOUT_S,
         )
+
+    def _shown_by(self, configuration: dict[str, Any]) -> str:
+        """How the client's secret is sent: in a header, as is the rule, unless the body is all the provider takes."""
+        if self._client_secret is None:
+            return "none"
+        taken = configuration.get("token_endpoint_auth_methods_supported", [])
+        rule, exception = "client_secret_basic", "client_secret_post"
+        return exception if exception in taken and rule not in taken else rule
 
     def _configuration(self, client: Any) -> dict[str, Any]:
         told = _get(client, f"{self._issuer}/.well-known/openid-configuration", withhold_token=True)

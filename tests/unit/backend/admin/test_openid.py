@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +25,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def client_of(issuer: str) -> Provider:
-    return Provider(issuer, "g2face", SECRET, back_url=BACK)
+def client_of(issuer: str, secret: str | None = SECRET) -> Provider:
+    return Provider(issuer, "g2face", secret, back_url=BACK)
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def bent() -> Iterator[Crooked]:
         yield provider
 
 
-def go(bent: Crooked) -> Identity:
+def go(bent: Crooked, secret: str | None = SECRET) -> Identity:
     """A sign-in whose nonce the crooked provider knows."""
-    client = client_of(bent.address)
+    client = client_of(bent.address, secret)
     address, state = client.begin(now=now())
     bent.nonce = parse_qs(urlsplit(address).query)["nonce"][0]
     return client.finish(state, code="c", now=now())
@@ -267,6 +268,29 @@ def test_an_address_counts_when_the_provider_has_verified_it(
 ) -> None:
     bent.claims, bent.userinfo = claims, userinfo
     assert go(bent).verified_email == email
+
+
+@pytest.mark.parametrize("taken", [None, ["client_secret_basic", "client_secret_post"], ["private_key_jwt"]])
+def test_the_secret_goes_in_a_header(bent: Crooked, taken: list[str] | None) -> None:
+    bent.configuration = {"token_endpoint_auth_methods_supported": taken}
+    assert go(bent)
+    (asked,) = bent.token_requests
+    kind, _, shown = asked["authorization"].partition(" ")
+    assert (kind, base64.b64decode(shown)) == ("Basic", f"g2face:{SECRET}".encode())
+    assert "client_secret" not in asked
+
+
+def test_the_secret_goes_in_the_body_where_no_header_is_taken(bent: Crooked) -> None:
+    bent.configuration = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    assert go(bent)
+    (asked,) = bent.token_requests
+    assert (asked["client_id"], asked["client_secret"], "authorization" in asked) == ("g2face", SECRET, False)
+
+
+def test_a_client_without_a_secret_says_its_name_alone(bent: Crooked) -> None:
+    assert go(bent, secret=None)
+    (asked,) = bent.token_requests
+    assert (asked["client_id"], "client_secret" in asked, "authorization" in asked) == ("g2face", False, False)
 
 
 def test_an_identity_shows_nobody_in_a_log() -> None:
