@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from backend.admin.__main__ import _parser
 from backend.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.ja.md")
-DOCUMENTS = (*READMES, "docs/architecture.md", "docs/engine.md")
+DOCUMENTS = (*READMES, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 ENGINES_OWN = "G2FACE_MODEL__WEIGHTS_DIR"
 MOST_PICTURES, MOST_PICTURE_BYTES = 8, 250_000
 every_readme = pytest.mark.parametrize("readme", READMES)
+every_document = pytest.mark.parametrize("document", DOCUMENTS)
 
 _SETTING = re.compile(r"^\| `(G2FACE_\w+)` \| (.*?) \| ?(.*?) ?\|$", re.M)
 _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
@@ -50,6 +53,12 @@ def figures(text: str) -> list[str]:
     return sorted(_NUMBER.findall(text[start:end]))
 
 
+def admin_commands() -> set[str]:
+    """What the admin's command line understands."""
+    (commands,) = [one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction)]
+    return set(commands.choices)
+
+
 def heading_anchors(text: str) -> set[str]:
     """The anchors that GitHub gives to headings, and those that are set by hand."""
     headings = re.findall(r"^#+ (.+)$", text, re.M)
@@ -79,7 +88,7 @@ def test_what_is_secret_is_called_so(readme: str) -> None:
     assert called == secret
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@every_document
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     for target, anchor in _LINK.findall(path.read_text()):
@@ -110,6 +119,24 @@ def test_both_readmes_tell_the_same_figures() -> None:
     english, japanese = (figures((ROOT / readme).read_text()) for readme in READMES)
     assert len(english) > 50
     assert english == japanese
+
+
+def test_both_checklists_ask_the_same() -> None:
+    english, japanese = ((ROOT / "docs" / name).read_text() for name in ("governance.md", "governance.ja.md"))
+    for counted in (r"^## ", r"^\| ", r"^\| \d+ \| ", r"^- \[ \] "):
+        numbers = [len(re.findall(counted, text, re.M)) for text in (english, japanese)]
+        assert numbers[0] == numbers[1] > 0, counted
+    asked, told = (sorted(set(re.findall(r"`(G2FACE_\w+|python[^`]+)`", text))) for text in (english, japanese))
+    assert asked == told
+
+
+@every_document
+def test_commands_and_settings_that_are_named_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    known = {*dict(defaults()), ENGINES_OWN}
+    assert set(re.findall(r"`?(G2FACE_[A-Z0-9]+__[A-Z0-9_]+[A-Z0-9])\b", text)) <= known
+    for words in set(re.findall(r"python -m backend\.admin ([a-z]+(?:-[a-z]+)*)", text)):
+        assert words in admin_commands(), words
 
 
 @every_readme
