@@ -96,6 +96,14 @@ class WeightStore:
                 return fault
         return State.READY if part.importer is None else self._converted_state(part)
 
+    def digest(self, name: str) -> str:
+        """sha256 in hex that the part is known by: of the file it is in, or over those of the pinned files it is made
+        from. Raises WeightsError for an unknown name."""
+        if name in self._digests:
+            return self._digests[name]
+        digests = [member.sha256 for member in self._part(name).members]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
     def size(self, name: str) -> int:
         """Bytes on disk of what is loaded, 0 when there is nothing."""
         if name in self._digests:

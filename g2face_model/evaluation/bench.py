@@ -15,7 +15,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -178,6 +178,12 @@ def _timed_once(anonymizer: Anonymizer, stopwatch: Stopwatch, name: str, data: b
 def _mean_of_medians(seconds: Sequence[Sequence[float]]) -> float:
     """Over photographs, of the repeats of each."""
     return float(np.mean([np.median(own) for own in seconds])) if seconds else float("nan")
+
+
+def forget_peak() -> None:
+    """From now on, `peak_megabytes` of this process is the most since now, where the system can be told so."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_megabytes(pid: int | None = None) -> float:

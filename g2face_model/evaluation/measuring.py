@@ -1,0 +1,142 @@
+"""Make a trial and measure what came of it: the only place of an evaluation where photographs are opened.
+
+The faces of the photograph as it is, found by the detector, are the faces of all its trials. Each is measured at its
+place in the published picture, whatever the method says it found, so that a face left in the clear counts as one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from g2face_model import images
+from g2face_model.errors import ModelError
+from g2face_model.evaluation import recovering
+from g2face_model.evaluation.bench import forget_peak, peak_megabytes
+from g2face_model.evaluation.conditions import CONDITIONS, Subject, moved
+from g2face_model.evaluation.judges import Judges
+from g2face_model.evaluation.measurements import MISSED, Array, FaceMeasurement, Measured, PhotoMeasurement
+from g2face_model.evaluation.methods import Method, Setup, Treated, Treatment, entry
+from g2face_model.evaluation.observer import found_again, overlap
+from g2face_model.evaluation.seams import seam
+from g2face_model.evaluation.trials import NONE, Trial
+from g2face_model.types import Box, FaceMesh, Image
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """A photograph under a condition, where its faces are, and by how much it was turned."""
+
+    image: Image
+    boxes: tuple[Box, ...]
+    roll_degrees: float
+
+
+class Laboratory:
+    """Judges and methods of one process; a method is built when it is first needed. Not for concurrent use."""
+
+    def __init__(self, folder: Path, setup: Setup) -> None:
+        self._folder, self._setup = folder, setup
+        self._judges = Judges(setup)
+        self._methods: dict[str, Method] = {}
+
+    def measure(self, trials: Sequence[Trial]) -> Iterator[Measured]:
+        """The trials of one photograph under one condition. One that cannot be made has an error in its place."""
+        try:
+            scene = self._scene(trials[0].photograph, trials[0].condition)
+        except (ModelError, OSError) as error:
+            yield from (_failed(trial, error) for trial in trials)
+            return
+        for trial in trials:
+            try:
+                yield self._measured(trial, scene)
+            except ModelError as error:
+                yield _failed(trial, error)
+
+    def _scene(self, photograph: str, condition: str) -> _Scene:
+        image = images.decode((self._folder / photograph).read_bytes())
+        observer = self._judges.observer
+        subjects = [Subject(box, observer.mesh(image, box)) for box in observer.boxes(image)]
+        name = f"{condition} {photograph}".encode("utf-8", "surrogateescape")
+        random = np.random.default_rng(int.from_bytes(hashlib.sha256(name).digest()[:8], "big"))
+        degraded = CONDITIONS[condition](image, subjects, random)
+        boxes = tuple(moved(subject.box, degraded.matrix) for subject in subjects)
+        turned = math.atan2(degraded.matrix[1, 0], degraded.matrix[0, 0])
+        return _Scene(degraded.image, boxes, math.degrees(turned))
+
+    def _measured(self, trial: Trial, scene: _Scene) -> Measured:
+        forget_peak()
+        treatment, seconds = self._treat(trial, scene.image)
+        peak = peak_megabytes()
+        recovered = (
+            recovering.recover(scene.image, treatment, recovering.key_of(trial.key)) if treatment.replaced else ()
+        )
+        detected = self._judges.observer.boxes(treatment.image)
+        faces: list[FaceMeasurement] = []
+        arrays: dict[tuple[int, str], Array] = {}
+        for index in range(len(scene.boxes)):
+            face, own = self._face(trial, scene, treatment, index=index, detected=detected)
+            faces.append(face)
+            arrays |= {(index, name): value for name, value in own.items()}
+        photo = PhotoMeasurement(
+            trial,
+            width=scene.image.shape[1],
+            height=scene.image.shape[0],
+            faces=len(faces),
+            found=len(treatment.faces),
+            seconds=seconds,
+            stages=treatment.stages,
+            peak_megabytes=peak,
+            recovered=recovered,
+        )
+        return Measured(photo, tuple(faces), arrays)
+
+    def _treat(self, trial: Trial, image: Image) -> tuple[Treatment, float]:
+        if trial.method == NONE:
+            return Treatment(image, ()), 0.0
+        seeds = recovering.seeds(image, trial.key)
+        if trial.method not in self._methods:
+            self._methods[trial.method] = entry(trial.method).make(self._setup)
+            self._methods[trial.method].anonymize(image, seeds)  # the first time is not like the others
+        started = time.perf_counter()
+        treatment = self._methods[trial.method].anonymize(image, seeds)
+        return treatment, time.perf_counter() - started
+
+    def _face(
+        self, trial: Trial, scene: _Scene, treatment: Treatment, *, index: int, detected: Sequence[Box]
+    ) -> tuple[FaceMeasurement, dict[str, Array]]:
+        box = scene.boxes[index]
+        again = found_again(box, detected)
+        mesh: FaceMesh = self._judges.observer.mesh(treatment.image, again or box)
+        seen = self._judges.landmarks(treatment.image, box, roll_degrees=scene.roll_degrees)
+        treated = None if trial.method == NONE else _treated(box, treatment)
+        face = FaceMeasurement(
+            trial,
+            index,
+            box=(box.left, box.top, box.right, box.bottom),
+            size_px=min(box.width, box.height),
+            detected=again is not None,
+            outcome=NONE if trial.method == NONE else treated.outcome if treated else MISSED,
+            reasons=treated.reasons if treated else (),
+            attempts=treated.attempts if treated else 0,
+            seam=seam(scene.image, treatment.image, treated.rectangle) if treated else None,
+            **self._judges.look(treatment.image, mesh, seen),
+        )
+        return face, self._judges.arrays(treatment.image, mesh, seen)
+
+
+def _treated(box: Box, treatment: Treatment) -> Treated | None:
+    """What the method did to the face in `box`, or None."""
+    best = max(treatment.faces, key=lambda own: overlap(box, own.box), default=None)
+    return best if best is not None and found_again(box, [best.box]) else None
+
+
+def _failed(trial: Trial, error: ModelError | OSError) -> Measured:
+    reason = str(error) if isinstance(error, ModelError) else error.strerror or type(error).__name__
+    return Measured(PhotoMeasurement(trial, error=reason))

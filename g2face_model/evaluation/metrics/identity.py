@@ -1,0 +1,208 @@
+"""Can anybody be recognised? Each recogniser searches for the published faces among other photographs of the people.
+
+Figures, by method, recogniser, role and probes ("before" are the photographs as they are; "after" all published
+faces, "released" those that were replaced and not covered): `tar_far_0.1` and `tar_far_1`, the share of people accepted
+as themselves at thresholds that 0.1 % and 1 % of the set's own pairs of different people exceed; `rank_one`, the share
+whose best match among everybody's other photograph is their own; `other_similarity`, the mean cosine to it. Without
+pairs: `own_match`, the share of faces that the recogniser's calibrated threshold (0.1 %) takes for the very photograph
+they were made from, and `own_similarity`. By recogniser: `threshold_0.1`, `threshold_1`. Of two keys: `link_rank_one`
+and `link_tar_1`, whether two new faces of one person, from one photograph, can be linked.
+
+`role` is "gate" where the recogniser had a say in what is published, else "no part".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2face_model.evaluation.findings import Figure, Findings, Layout, Note, Unit, mean, share
+from g2face_model.evaluation.identification import (
+    CONFIDENCE,
+    Share,
+    accepted,
+    best_matches,
+    different,
+    threshold_at_far,
+)
+from g2face_model.evaluation.measurements import FaceMeasurement, Measurements, stacked
+from g2face_model.evaluation.trials import AS_IS, NONE, SECOND_KEY, Need
+
+NAME = "identity"
+NEEDS = frozenset({Need.SECOND_KEY, Need.LEFT_OUT})
+GATE, NO_PART = "gate", "no part"
+_FARS = (("0.1", 0.001), ("1", 0.01))
+_FEW_PEOPLE = 30
+_RESAMPLES = 200
+_ROWS = ("method", "recogniser", "role", "probes")
+_LAYOUTS = (
+    Layout("found", _ROWS, ("tar_far_0.1", "tar_far_1", "rank_one", "other_similarity")),
+    Layout("own", _ROWS, ("own_match", "own_similarity")),
+    Layout("linked", ("method", "recogniser", "role"), ("link_tar_1", "link_rank_one")),
+    Layout("thresholds", ("recogniser",), ("threshold_0.1", "threshold_1")),
+)
+Vectors = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """What an attacker has, by one recogniser: everybody's other photograph, and thresholds by name of the FAR."""
+
+    people: tuple[str, ...]
+    gallery: Vectors
+    thresholds: dict[str, float]
+
+
+def compute(measurements: Measurements) -> Findings:
+    """Never fails: without people to search for, the figures are those that need none."""
+    figures: list[Figure] = []
+    as_is = measurements.under(AS_IS)
+    for recogniser in measurements.judges:
+        reference, own = _reference(as_is, recogniser)
+        figures += own
+        for method in (NONE, *measurements.methods):
+            figures += _searched(measurements, method, recogniser, reference)
+            if method != NONE:
+                figures += _own(measurements, method, recogniser)
+                figures += _linked(measurements, method, recogniser)
+    return Findings(NAME, tuple(figures), _LAYOUTS, notes=tuple(_notes(measurements)))
+
+
+def role(measurements: Measurements, method: str, recogniser: str) -> str:
+    """Whether the recogniser had a say in what the method publishes."""
+    facts = measurements.methods.get(method)
+    return GATE if facts is not None and recogniser in facts.gate else NO_PART
+
+
+def _reference(as_is: Measurements, recogniser: str) -> tuple[_Reference, list[Figure]]:
+    """From photographs as they are, whatever the condition of the probes: an attacker brings good ones."""
+    gallery = {own.person: as_is.embedding(own.file, recogniser) for own in as_is.collection.gallery}
+    known = {person: vector for person, vector in gallery.items() if vector is not None}
+    labelled = [(own.person, as_is.embedding(own.file, recogniser)) for own in as_is.collection.photographs]
+    named = [(person, vector) for person, vector in labelled if person and vector is not None]
+    people = np.array([person for person, _ in named])
+    similarities = stacked([vector for _, vector in named])
+    cosines = similarities @ similarities.T
+    thresholds, figures = {}, []
+    for name, far in _FARS:
+        impostors = _impostors(cosines, people)
+        if len(impostors):
+            thresholds[name] = threshold_at_far(impostors, far)
+            low, high = _resampled(cosines, people, far)
+            by = {"recogniser": recogniser}
+            figures.append(Figure(f"threshold_{name}", thresholds[name], Unit.COSINE, len(impostors), by, low, high))
+    return _Reference(tuple(known), stacked(list(known.values())), thresholds), figures
+
+
+def _impostors(cosines: Vectors, people: NDArray[np.str_]) -> Vectors:
+    """Of every two photographs of different people."""
+    impostors: Vectors = cosines[np.triu(people[:, None] != people[None, :], 1)]
+    return impostors
+
+
+def _resampled(cosines: Vectors, people: NDArray[np.str_], far: float) -> tuple[float, float]:
+    """Where the threshold lies if other people had been photographed: bootstrap over people."""
+    random = np.random.default_rng(7)
+    names, places = np.unique(people, return_inverse=True)
+    found = []
+    for _ in range(_RESAMPLES):
+        times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))[places]
+        rows = np.repeat(np.arange(len(people)), times)
+        impostors = _impostors(cosines[np.ix_(rows, rows)], people[rows])
+        if len(impostors):
+            found.append(threshold_at_far(impostors, far))
+    if not found:
+        return math.nan, math.nan
+    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def _searched(measurements: Measurements, method: str, recogniser: str, reference: _Reference) -> Iterator[Figure]:
+    faces = _largest(measurements, method)
+    vectors = {
+        own.person: measurements.array(faces[own.file], f"embedding.{recogniser}")
+        for own in measurements.paired
+        if own.file in faces and own.person in reference.people
+    }
+    probes = {person: vector for person, vector in vectors.items() if vector is not None}
+    if not probes:
+        return
+    released = {own.person for own in measurements.paired if own.file in faces and faces[own.file].released}
+    groups = {"before": list(probes)} if method == NONE else {"after": list(probes)}
+    if method != NONE and 0 < len(released & probes.keys()) < len(probes):
+        groups["released"] = [person for person in probes if person in released]
+    by = {"method": method, "recogniser": recogniser, "role": role(measurements, method, recogniser)}
+    for name, people in groups.items():
+        cosines = stacked([probes[person] for person in people]) @ reference.gallery.T
+        wanted = [reference.people.index(person) for person in people]
+        genuine = cosines[np.arange(len(people)), wanted]
+        for far, threshold in reference.thresholds.items():
+            counted = accepted(genuine, threshold)
+            yield share(f"tar_far_{far}", counted, headline=far == "0.1", by=by | {"probes": name})
+        found = ~(genuine < cosines.max(axis=1))
+        yield share("rank_one", Share(int(found.sum()), len(people)), headline=True, by=by | {"probes": name})
+        yield mean("other_similarity", genuine, Unit.COSINE, by=by | {"probes": name})
+
+
+def _largest(measurements: Measurements, method: str) -> dict[str, FaceMeasurement]:
+    """The largest face of every photograph, which is the person it is named after."""
+    return {face.trial.photograph: face for face in measurements.faces(method) if face.index == 0}
+
+
+def _own(measurements: Measurements, method: str, recogniser: str) -> Iterator[Figure]:
+    by = {"method": method, "recogniser": recogniser, "role": role(measurements, method, recogniser)}
+    pairs = measurements.pairs(method)
+    groups = {"after": pairs}
+    released = [pair for pair in pairs if pair.after.released]
+    if 0 < len(released) < len(pairs):
+        groups["released"] = released
+    for name, own in groups.items():
+        both = [(measurements.array(pair.before, f"embedding.{recogniser}"), pair.after) for pair in own]
+        known = [(vector, measurements.array(after, f"embedding.{recogniser}")) for vector, after in both]
+        cosines = np.array([float(a @ b) for a, b in known if a is not None and b is not None])
+        threshold = measurements.judges[recogniser].threshold
+        yield share("own_match", accepted(cosines, threshold), headline=True, by=by | {"probes": name})
+        yield mean("own_similarity", cosines, Unit.COSINE, by=by | {"probes": name})
+
+
+def _linked(measurements: Measurements, method: str, recogniser: str) -> Iterator[Figure]:
+    """Thresholds from the new faces of different people: whoever links them has such a set at hand."""
+    second = _largest_of_key(measurements, method)
+    first = _largest(measurements, method)
+    named = [own for own in measurements.probes if own.person and own.file in second and own.file in first]
+    vectors = [
+        (
+            measurements.array(first[own.file], f"embedding.{recogniser}"),
+            measurements.array(second[own.file], f"embedding.{recogniser}"),
+        )
+        for own in named
+    ]
+    both = [(a, b) for a, b in vectors if a is not None and b is not None]
+    if len(both) < 2:
+        return
+    cosines = stacked([a for a, _ in both]) @ stacked([b for _, b in both]).T
+    by = {"method": method, "recogniser": recogniser, "role": role(measurements, method, recogniser)}
+    threshold = threshold_at_far(different(cosines), 0.01)
+    yield share("link_tar_1", accepted(cosines.diagonal(), threshold), by=by)
+    yield share("link_rank_one", best_matches(cosines), by=by)
+
+
+def _largest_of_key(measurements: Measurements, method: str) -> dict[str, FaceMeasurement]:
+    faces: Sequence[FaceMeasurement] = measurements.faces(method, key=SECOND_KEY)
+    return {face.trial.photograph: face for face in faces if face.index == 0}
+
+
+def _notes(measurements: Measurements) -> Iterator[Note]:
+    people = len(measurements.paired)
+    if not people:
+        yield Note("nobody_to_search", warning=True)
+    elif people < _FEW_PEOPLE:
+        yield Note("few_people", {"people": people}, warning=True)
+    if all(
+        role(measurements, method, judge) == GATE for method in measurements.methods for judge in measurements.judges
+    ):
+        yield Note("no_independent_judge", warning=True)

@@ -1,0 +1,100 @@
+"""Trials: which photograph is treated by which method, under which condition, with which key.
+
+A trial of the method NONE looks at the photograph as it is; every comparison starts from one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+NONE = "none"
+AS_IS = "as-is"
+FIRST_KEY, SECOND_KEY = "first", "second"
+
+
+class Need(StrEnum):
+    """What a metric wants to be tried, beyond every photograph as it is and by every method with the first key."""
+
+    SECOND_KEY = "second key"  # the methods that have keys, with another one, on a sample
+    CONDITIONS = "conditions"  # harder photographs, on a sample
+    LEFT_OUT = "left out"  # on people with two photographs, the engine with each recogniser in turn left out
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """`photograph` is its path below the folder, the others are names in the registries."""
+
+    photograph: str
+    method: str
+    condition: str = AS_IS
+    key: str = FIRST_KEY
+
+    @property
+    def identifier(self) -> str:
+        """24 hex digits, safe as a file's name."""
+        parts = (self.photograph, self.method, self.condition, self.key)
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+class Keyed(Protocol):
+    """What planning has to know of a method."""
+
+    @property
+    def keyed(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """How many photographs the dearer trials take."""
+
+    second_key: int = 50
+    condition: int = 10
+
+
+def plan(
+    probes: Sequence[str],
+    gallery: Sequence[str],
+    methods: Mapping[str, Keyed],
+    *,
+    left_out: Iterable[str] = (),
+    paired: Sequence[str] = (),
+    conditions: Sequence[str] = (),
+    needs: frozenset[Need] = frozenset(),
+    samples: Samples = Samples(),
+) -> list[Trial]:
+    """The trials of a run, each once, those of one photograph and condition together.
+
+    `probes` are anonymized by every method, `gallery` is looked at only; `paired` are the probes of people who are in
+    the gallery too; `left_out` names the methods of Need.LEFT_OUT.
+    """
+    second = set(_spread(probes, samples.second_key)) if Need.SECOND_KEY in needs else set()
+    alone = set(paired) if Need.LEFT_OUT in needs else set()
+    trials: list[Trial] = []
+    for photograph in probes:
+        trials.append(Trial(photograph, NONE))
+        trials += [Trial(photograph, method) for method in methods]
+        if photograph in second:
+            trials += [Trial(photograph, name, key=SECOND_KEY) for name, method in methods.items() if method.keyed]
+        if photograph in alone:
+            trials += [Trial(photograph, method) for method in left_out]
+    trials += [Trial(photograph, NONE) for photograph in gallery]
+    if Need.CONDITIONS in needs:
+        sample = _spread(paired or probes, samples.condition)
+        trials += [
+            Trial(photograph, method, condition)
+            for photograph in sample
+            for condition in conditions
+            if condition != AS_IS
+            for method in (NONE, *methods)
+        ]
+    return list(dict.fromkeys(trials))
+
+
+def _spread(items: Sequence[str], limit: int) -> list[str]:
+    if limit >= len(items):
+        return list(items)
+    return [items[position * len(items) // limit] for position in range(limit)]
