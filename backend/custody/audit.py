@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, Select, select
 
 from backend.custody import database
 from backend.custody.records import AuditEvent, Detail, NewEvent
@@ -153,10 +153,13 @@ def is_logged(connection: Connection, event: NewEvent) -> bool:
 
 def find(connection: Connection, action: str, target: str) -> AuditEvent | None:
     """The first event of this action and target, whoever caused it, within the caller's transaction."""
-    columns = audit_events.c
-    query = select(audit_events).where(columns.target == target, columns.action == action)
-    row = connection.execute(query.order_by(columns.seq).limit(1)).first()
+    row = connection.execute(_of(action, target).limit(1)).first()
     return _event(row) if row else None
+
+
+def find_all(connection: Connection, action: str, target: str) -> tuple[AuditEvent, ...]:
+    """All events of this action and target, in order, within the caller's transaction."""
+    return tuple(_event(row) for row in connection.execute(_of(action, target)))
 
 
 def holds(connection: Connection, head: Head) -> bool:
@@ -203,7 +206,9 @@ def read_line(text: str) -> AuditEvent:
     try:
         fields = json.loads(text)
         event = AuditEvent(**fields | {"at": datetime.fromisoformat(fields["at"])})
-        if event.at.tzinfo is not None and line(event) == text:
+        texts = (event.actor, event.action, event.target, event.previous_hash, event.hash)
+        typed = type(event.seq) is int and all(isinstance(one, str) for one in texts)
+        if typed and event.at.tzinfo is not None and line(event) == text:
             return event
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         pass
@@ -264,6 +269,11 @@ def _line(row: Row[Any]) -> str:
         return line(_event(row))
     except AuditError:
         return json.dumps(row._asdict(), default=str) + "\n"
+
+
+def _of(action: str, target: str) -> Select[Any]:
+    columns = audit_events.c
+    return select(audit_events).where(columns.target == target, columns.action == action).order_by(columns.seq)
 
 
 def _last(connection: Connection) -> AuditEvent | None:

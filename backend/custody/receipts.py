@@ -58,10 +58,15 @@ def event_of(document: dict[str, Any]) -> AuditEvent:
 
 
 def _agree(document: dict[str, Any], event: AuditEvent) -> bool:
-    told = (document["withdrawal_id"], document["project_id"], document["pseudonym"], document["shredded_at"])
+    told = (
+        document.get("withdrawal_id"),
+        document.get("project_id"),
+        document.get("pseudonym"),
+        document.get("shredded_at"),
+    )
     logged = (event.target, event.detail.get("project_id"), event.detail.get("pseudonym"), _moment(event.at))
-    counts = document["records_deleted"] == event.detail.get("records")
-    key = document["destroyed_key_id"] == event.detail.get("key_id")
+    counts = document.get("records_deleted") == event.detail.get("records")
+    key = document.get("destroyed_key_id") == event.detail.get("key_id")
     return told == logged and counts and key and event.action == SHREDDED and audit.event_hash(event) == event.hash
 
 

@@ -1,0 +1,149 @@
+"""Heads of the audit log in a file: whole lines only, whoever dies or writes at once, and none that we did not sign."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sealed_photos import NOW
+
+from backend.custody import heads
+from backend.custody.audit import START, Head
+from backend.custody.heads import AuditHeads, SignedHead
+from backend.custody.signing import SigningKey
+from backend.errors import AuditError, SignatureError
+
+FIRST, SECOND = Head(3, "a" * 64), Head(9, "b" * 64)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> SigningKey:
+    return SigningKey.ensure(tmp_path / "signing.key")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "admin" / "heads.jsonl"
+
+
+def test_the_last_one_is_known(path: Path, key: SigningKey) -> None:
+    delivered: list[bytes] = []
+    exported = AuditHeads(path, key, deliver=delivered.append)
+    assert exported.last() is None
+    for head in (START, FIRST, SECOND):
+        exported.export(head, now=NOW)
+        assert exported.last() == head == AuditHeads(path, key).last()
+    assert b"".join(delivered) == path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_all_of_them_can_be_read_by_whoever_has_the_public_half(path: Path, key: SigningKey) -> None:
+    exported = AuditHeads(path, key)
+    exported.export(FIRST, now=NOW)
+    exported.export(SECOND, now=NOW.astimezone(timezone(timedelta(hours=9))))
+    with path.open("rb") as file:
+        assert list(heads.read(file, key.public)) == [SignedHead(FIRST, NOW), SignedHead(SECOND, NOW)]
+
+
+def test_many_heads_are_no_slower_to_look_at(path: Path, key: SigningKey) -> None:
+    exported = AuditHeads(path, key)
+    for number in range(40):
+        exported.export(Head(number, f"{number:064x}"), now=NOW)
+    assert path.stat().st_size > heads._MAX_LINE_BYTES
+    assert exported.last() == Head(39, f"{39:064x}")
+
+
+@pytest.mark.parametrize("left", [1, 50, 299])
+def test_a_line_that_was_cut_short_was_never_exported(path: Path, key: SigningKey, left: int) -> None:
+    exported = AuditHeads(path, key)
+    exported.export(FIRST, now=NOW)
+    whole = path.read_bytes()
+    path.write_bytes(whole + heads.encode(SECOND, key, now=NOW)[:left])
+    assert exported.last() == FIRST
+    with path.open("rb") as file:
+        assert [signed.head for signed in heads.read(file, key.public)] == [FIRST]
+    exported.export(SECOND, now=NOW)
+    assert path.read_bytes() == whole + heads.encode(SECOND, key, now=NOW)
+
+
+def test_a_first_line_that_was_cut_short_is_none(path: Path, key: SigningKey) -> None:
+    path.parent.mkdir()
+    path.write_bytes(heads.encode(FIRST, key, now=NOW)[:20])
+    exported = AuditHeads(path, key)
+    assert exported.last() is None
+    exported.export(SECOND, now=NOW)
+    assert exported.last() == SECOND
+
+
+def export(path: Path, key_path: Path, number: int) -> None:
+    exported = AuditHeads(path, SigningKey(key_path))
+    for head in range(20):
+        exported.export(Head(head, f"{number:064x}"), now=NOW)
+
+
+def test_several_write_whole_lines(path: Path, key: SigningKey, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    with context.Pool(3) as pool:
+        pool.starmap(_export_in_another_process, [(path, tmp_path / "signing.key", number) for number in range(3)])
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda number: export(path, tmp_path / "signing.key", number), range(3, 6)))
+    with path.open("rb") as file:
+        assert len(list(heads.read(file, key.public))) == 120
+
+
+def _export_in_another_process(path: Path, key_path: Path, number: int) -> None:
+    export(path, key_path, number)
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"\n", b"x\n", b"\xff\n", b'{"a":' * 1000 + b"\n"])
+def test_a_last_line_that_we_did_not_sign_is_not_relied_on(path: Path, key: SigningKey, line: bytes) -> None:
+    exported = AuditHeads(path, key)
+    exported.export(FIRST, now=NOW)
+    with path.open("ab") as file:
+        file.write(line)
+    with pytest.raises(AuditError, match="cannot be relied on"):
+        exported.last()
+    with path.open("rb") as file, pytest.raises(SignatureError, match="line 2 of the heads"):
+        list(heads.read(file, key.public))
+
+
+def test_neither_is_somebody_elses_nor_a_changed_one(path: Path, key: SigningKey, tmp_path: Path) -> None:
+    other = SigningKey.ensure(tmp_path / "other.key")
+    line = json.loads(heads.encode(FIRST, key, now=NOW))
+    changed = line | {"document": line["document"] | {"seq": 1}}
+    for wrong in (heads.encode(FIRST, other, now=NOW), json.dumps(changed).encode()):
+        with pytest.raises(SignatureError):
+            heads.decode(wrong, key.public)
+    AuditHeads(path, other).export(FIRST, now=NOW)
+    with pytest.raises(AuditError, match="cannot be relied on"):
+        AuditHeads(path, key).last()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"kind": "withdrawal-receipt", "version": 1, "seq": 1, "hash": "a", "at": NOW.isoformat()},
+        {"kind": "audit-head", "version": 2, "seq": 1, "hash": "a", "at": NOW.isoformat()},
+        {"kind": "audit-head", "version": 1, "hash": "a", "at": NOW.isoformat()},
+        {"kind": "audit-head", "version": 1, "seq": "x", "hash": "a", "at": NOW.isoformat()},
+        {"kind": "audit-head", "version": 1, "seq": 1, "hash": "a", "at": "yesterday"},
+        {"kind": "audit-head", "version": 1, "seq": 1, "hash": "a", "at": 7},
+    ],
+)
+def test_what_we_signed_as_something_else_is_no_head(key: SigningKey, document: dict[str, object]) -> None:
+    with pytest.raises(SignatureError, match="no head of an audit log"):
+        heads.decode(json.dumps(key.sign(document)).encode(), key.public)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_without_its_name(tmp_path: Path, key: SigningKey) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    exported = AuditHeads(tmp_path / "file" / "heads.jsonl", key)
+    for call in (lambda: exported.export(FIRST, now=NOW), exported.last):
+        with pytest.raises(AuditError) as caught:
+            call()
+        assert str(tmp_path) not in str(caught.value)
