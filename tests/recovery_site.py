@@ -20,7 +20,7 @@ from backend.custody.pseudonyms import pseudonym
 from backend.custody.records import NewEvent, RecoveryRequest, RequestKind, SealedRecord, SubjectRef
 from backend.custody.recovery import Recovery, Retrieved, Rules
 from backend.custody.unseal import MasterKey
-from backend.custody.vault import Vault
+from backend.custody.vault import SEALED, Vault, digests
 from backend.errors import BlobMissingError
 from g2face_model import images, recovery
 from g2face_model.types import AnonymizedFace, Box, Image, Landmarks, Verdict
@@ -36,7 +36,10 @@ PSEUDONYM_KEY = b"pseudonym key of the tests......"
 
 @dataclass
 class Site:
-    """A vault, keys and anonymized files. The folder holds the master key and, unless told otherwise, the databases."""
+    """A vault, keys and anonymized files. The folder holds the master key and, unless told otherwise, the databases.
+
+    digests_logged: whether photos are sealed as now, with what was sealed in the log, or as before.
+    """
 
     folder: Path
     vault_url: str
@@ -45,6 +48,7 @@ class Site:
     published: dict[str, bytes] = field(default_factory=dict)
     originals: dict[str, Image] = field(default_factory=dict)
     known_head: Callable[[], Head | None] = lambda: None
+    digests_logged: bool = True
 
     @classmethod
     def at(cls, folder: Path, vault_url: str | None = None, *, rules: Rules = RULES) -> Site:
@@ -114,19 +118,21 @@ class Site:
         self.published[photo_id] = file = images.encode(covered(original, ovals), format)
         self.originals[photo_id] = original
         payloads = recovery.protect(original, images.decode(file), ovals, lossy=format == "jpeg")
-        records = [self._record(photo_id, subject, payload, file, lasts) for payload in payloads]
-        sealed = NewEvent("worker", "photo.sealed", photo_id, {"records": len(records)})
+        records = [self.seal(photo_id, subject, payload, file, lasts=lasts) for payload in payloads]
+        sealed = NewEvent("worker", SEALED, photo_id, digests(records) if self.digests_logged else {})
         Vault(self.vault_engine).store(records, [sealed], now=NOW)
         return photo_id
 
-    def _record(
+    def seal(
         self,
         photo_id: str,
         subject: str | None,
         payload: recovery.RecoveryPayload,
         file: bytes,
-        lasts: timedelta | None,
+        *,
+        lasts: timedelta | None = None,
     ) -> SealedRecord:
+        """A payload in the record that the worker would make of it."""
         index = payload.face_index
         theirs = subject is not None and index == 0
         subject_id = subject if theirs and subject else f"{photo_id}-{'remainder' if index is None else index}"

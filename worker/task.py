@@ -18,6 +18,7 @@ import numpy as np
 
 from backend.custody.records import Detail, NewEvent, SealedRecord, SubjectKey, SubjectRef
 from backend.custody.seal import seal_record
+from backend.custody.vault import SEALED, digests
 from backend.errors import LedgerError, QueueError
 from backend.jobs import AnonymizeTask, PublishTask
 from backend.ledger.records import OutputFormat, Photo, Policy
@@ -261,8 +262,9 @@ def _lock(
         "records": len(records),
         "anonymized_sha256": published.sha256,
         "model_version": result.model_version,
+        **digests(records),
     }
-    event = NewEvent(ACTOR, "photo.sealed", photo.photo_id, detail)
+    event = NewEvent(ACTOR, SEALED, photo.photo_id, detail)
     runtime.vault.store(records, [event], now=runtime.now())
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from backend.custody.keyring import Keyring
 from backend.custody.lifecycle import RefusedError
 from backend.custody.records import RecoveryRequest, SealedRecord, SubjectKey, SubjectRef
-from backend.custody.vault import Vault
+from backend.custody.vault import Vault, digests
 from backend.errors import BlobMissingError, CustodyError, KeyShreddedError, RequestStateError, SealBrokenError
 
 Published = Callable[[str], bytes]
@@ -68,6 +68,7 @@ class Finder:
         if expired := [one for one in mine if _is_over(one, now)]:
             raise RefusedError("record_expired", RequestStateError(f"record {expired[0].record_id} is past its time"))
         whole = asked == records.keys() - {None}
+        self._refuse_unlogged(photo_id, records.values() if whole else mine)
         around = self._remainder(records.get(None), now=now) if whole else ()
         complete = whole and (None not in records or bool(around))
         return Locked(photo_id, data, (*self._with_keys(mine), *around), complete)
@@ -96,7 +97,16 @@ class Finder:
         except BlobMissingError:
             return None
         mine = [one for one in _belonging(photo_id, stored, data) if not _is_over(one, now)]
+        self._refuse_unlogged(photo_id, mine)
         return Locked(photo_id, data, self._with_keys(mine), complete=False) if mine else None
+
+    def _refuse_unlogged(self, photo_id: str, records: Iterable[SealedRecord]) -> None:
+        """What was sealed before the log kept digests is taken as it is."""
+        logged = self._vault.logged_digests(photo_id)
+        for record in records:
+            if logged and not logged >= digests([record]).items():
+                message = f"record {record.record_id} is not what the audit log says was sealed"
+                raise RefusedError("not_logged", SealBrokenError(message))
 
     def _remainder(self, record: SealedRecord | None, *, now: datetime) -> tuple[tuple[SealedRecord, SubjectKey], ...]:
         """No face is in it: where it is gone, the faces come back without it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,20 @@ from backend.custody import audit, database
 from backend.custody.records import NewEvent, SealedRecord, SubjectRef
 from backend.custody.tables import REMAINDER_INDEX, sealed_records
 from backend.errors import AuditError, CustodyError
+
+SEALED = "photo.sealed"
+"""The action by which the audit log tells of a photo's records. Its detail has their `digests`."""
+
+_DIGEST = "sealed_"
+
+
+def digests(records: Iterable[SealedRecord]) -> dict[str, str]:
+    """What the audit log keeps of records: by face, the SHA-256 of what was sealed.
+
+    Whoever has a subject's public key can seal to it; what the worker did not seal is known by this.
+    """
+    names = ((_DIGEST + ("remainder" if one.face_index is None else str(one.face_index)), one) for one in records)
+    return {name: hashlib.sha256(record.sealed).hexdigest() for name, record in names}
 
 
 class Vault:
@@ -46,6 +61,12 @@ class Vault:
         """A subject's records in all photos, oldest first, then by face. Raises `CustodyUnavailableError`."""
         columns = sealed_records.c
         return self._records(columns.project_id == ref.project_id, columns.subject_id == ref.subject_id)
+
+    def logged_digests(self, photo_id: str) -> frozenset[tuple[str, object]]:
+        """All that the audit log keeps of a photo's records (see `digests`). Raises `CustodyUnavailableError`."""
+        with database.reading(self._engine) as connection:
+            events = audit.find_all(connection, SEALED, photo_id)
+        return frozenset(item for event in events for item in event.detail.items() if item[0].startswith(_DIGEST))
 
     def _records(self, *where: ColumnElement[bool]) -> tuple[SealedRecord, ...]:
         columns = sealed_records.c

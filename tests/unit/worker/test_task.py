@@ -11,6 +11,7 @@ from stand_in import MODEL_VERSION, StandIn
 from workshop import Workshop, later, painting, task_of
 
 from backend.custody.records import SubjectRef
+from backend.custody.vault import digests
 from backend.errors import BlobMissingError, ClaimLostError, KeyShreddedError, SealBrokenError
 from backend.ledger.records import Photo, PhotoState, Project
 from g2face_model import images
@@ -76,6 +77,7 @@ def test_what_is_audited_names_ids_and_numbers(workshop: Workshop) -> None:
         "records": 2,
         "anonymized_sha256": photo.image_sha256,
         "model_version": MODEL_VERSION,
+        **digests(workshop.vault.records_of_photo(photo.photo_id)),
     }
 
 

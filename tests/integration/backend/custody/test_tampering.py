@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recovery_site import ADA, NOW, Site
+from recovery_site import ADA, BO, NOW, SUBJECT, Site, face, picture
 from sqlalchemy import text, update
 
 from backend.custody import database
 from backend.custody.records import RequestState, SealedRecord
-from backend.custody.tables import sealed_records
+from backend.custody.tables import REMAINDER_INDEX, sealed_records
 from backend.custody.vault import Vault
 from backend.errors import BackendError, CustodyError, RequestStateError, SealBrokenError, StorageError
-from g2face_model import images
+from g2face_model import images, recovery
 
 
 @pytest.fixture
-def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+def logged_site(tmp_path: Path, database_url: str) -> Iterator[Site]:
     """A site on SQLite and on PostgreSQL."""
     site = Site.at(tmp_path / "site", database_url)
     yield site
@@ -28,9 +28,17 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 
 
 @pytest.fixture
+def site(logged_site: Site) -> Site:
+    """One without the log's help: everything is noticed by the seals and the payloads alone."""
+    logged_site.digests_logged = False
+    return logged_site
+
+
+@pytest.fixture
 def small_site(tmp_path: Path) -> Iterator[Site]:
-    """A site of files alone, which is faster."""
+    """The same of files alone, which is faster."""
     site = Site.at(tmp_path / "site")
+    site.digests_logged = False
     yield site
     site.close()
 
@@ -61,6 +69,33 @@ def record_of(site: Site, photo_id: str, face_index: int) -> SealedRecord:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def test_what_the_log_does_not_know_is_not_opened(logged_site: Site) -> None:
+    """Whoever has the database and a subject's public key can make a record that opens. It would show a face that never
+    was: the log says what the worker sealed, and the request is not used up."""
+    site = logged_site
+    photo_id, made_up = site.add_photo(format="jpeg"), picture(seed=99)
+    request_id = site.approved(photo_id, 0).request_id
+    good = record_of(site, photo_id, 0)
+    (payload, *_) = recovery.protect(made_up, images.decode(site.give(photo_id)), (face(0), face(1)), lossy=True)
+    forged = site.seal(photo_id, SUBJECT, payload, site.give(photo_id))
+    tamper(site, photo_id, 0, sealed=forged.sealed, payload_sha256=forged.payload_sha256)
+    refused(site, request_id, SealBrokenError, "not_logged")
+    tamper(site, photo_id, 0, sealed=good.sealed, payload_sha256=good.payload_sha256)
+    assert site.retrieve(request_id).photos
+
+
+def test_nor_is_it_in_a_copy_for_its_subject_or_around_the_faces(logged_site: Site) -> None:
+    site = logged_site
+    photo_id = site.add_photo(format="jpeg")
+    access, whole = site.ask_for_access().request_id, site.approved(photo_id, 0, 1).request_id
+    site.recovery.approve(access, approver=BO, now=NOW)
+    remainder = next(one for one in Vault(site.vault_engine).records_of_photo(photo_id) if one.face_index is None)
+    tamper(site, photo_id, REMAINDER_INDEX, sealed=remainder.sealed[:-1])
+    refused(site, whole, SealBrokenError, "not_logged")
+    tamper(site, photo_id, 0, sealed=record_of(site, photo_id, 1).sealed)
+    refused(site, access, SealBrokenError, "not_logged")
 
 
 def test_a_record_of_another_face_is_refused(site: Site) -> None:
