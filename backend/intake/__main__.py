@@ -237,7 +237,7 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     for name, values in policies.CHOICES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", choices=values)
     parser.add_argument("--suggest-expressions", choices=("yes", "no"))
-    days_help = 'until the expiry date of what is sealed, or "none"; nothing acts on that date yet'
+    days_help = 'until what is sealed expires, or "none"; the sweep deletes it then'
     parser.add_argument("--retention-days", metavar="DAYS", help=days_help)
 
 

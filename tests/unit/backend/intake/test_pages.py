@@ -194,15 +194,13 @@ def test_the_policy_says_that_a_photo_without_a_found_face_is_not_published(
     assert "A photo in which no face was found is never published" in page
 
 
-def test_no_page_promises_what_is_not_there_yet(counter: Counter, client: FlaskClient) -> None:
+def test_the_pages_say_what_becomes_of_expiry_consent_and_originals(counter: Counter, client: FlaskClient) -> None:
     project = f"/projects/{counter.project().project_id}"
     policy, overview = client.get(f"{project}/policy").text, client.get(project).text
 
-    assert "Nothing acts on that date yet" in policy
-    assert "There is no page or command to open it yet" in policy
-    assert "nothing acts on it yet" in overview  # on the consent that a CSV names
-    for promise in ("approval", "withdraw", "deleted after", "until consent"):
-        assert promise not in policy + overview, promise
+    assert "deleted by the admin's daily sweep" in policy
+    assert "approved by another person" in policy
+    assert "deleted when the subject withdraws" in overview  # the consent that a CSV names
 
 
 def test_a_refusal_by_label_studio_is_told_wherever_progress_is(counter: Counter, client: FlaskClient) -> None:
