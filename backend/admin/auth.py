@@ -7,21 +7,22 @@ nobody a manager.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 
 from flask import Request, session
 
 from backend import logs
-from backend.accounts import ADMIN_ROLES, Account, Accounts, Role
+from backend.accounts import ADMIN_ROLES, Account, Accounts
+from backend.admin import programs
+from backend.admin.actors import ROLE_OF as ROLE_OF
+from backend.admin.actors import Actor as Actor
+from backend.admin.actors import Scope as Scope
 from backend.admin.second_factor import SecondFactor
 from backend.admin.sessions import OpenSessions, Session
 from backend.errors import ForbiddenError
 from backend.metrics import Metrics
 from backend.tokens import Token
 
-TOKEN_LASTS_AT_MOST = timedelta(days=90)
 NOBODY = "nobody"
 """The account of a refusal when there is none."""
 
@@ -37,43 +38,6 @@ class UnknownCallerError(ForbiddenError):
 
 class HalfwayError(UnknownCallerError):
     """The password was right; the second factor is still to be shown."""
-
-
-class Scope(StrEnum):
-    """What a token is for."""
-
-    REQUEST = "admin:request"
-    APPROVE = "admin:approve"
-    AUDIT = "admin:audit"
-    KEYS = "admin:keys"
-
-
-ROLE_OF = {
-    Scope.REQUEST: Role.REQUESTER,
-    Scope.APPROVE: Role.APPROVER,
-    Scope.AUDIT: Role.AUDITOR,
-    Scope.KEYS: Role.KEY_OFFICER,
-}
-"""What a token of this scope can be used as, by those who have the role as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who does something, and what they may do now: of a token, no more than its scopes."""
-
-    account_id: str
-    roles: frozenset[Role]
-    email: str = field(default="", repr=False)
-    must_change: bool = False
-
-    def may(self, role: Role) -> bool:
-        """Whether they have this role."""
-        return role in self.roles
-
-    def require(self, *roles: Role) -> None:
-        """Raises `ForbiddenError` unless they have one of `roles`."""
-        if not self.roles & set(roles):
-            raise ForbiddenError(f"this needs the role {' or '.join(role.value for role in roles)}")
 
 
 class Door:
@@ -227,26 +191,23 @@ class Door:
         if kind.lower() != "bearer" or not secret:
             raise UnknownCallerError("send a token: Authorization: Bearer TOKEN")
         try:
-            token = self.accounts.tokens.verify(secret.strip(), now=self._clock())
-            account = self.accounts.account(token.account_id)
+            actor = programs.actor(self.accounts, secret.strip(), now=self._clock())
         except ForbiddenError:
-            raise self._no_token() from None
-        mine = _scopes(token)
-        if not mine or token.expires_at is None or token.expires_at - token.created_at > TOKEN_LASTS_AT_MOST:
-            raise self._no_token()
-        roles = account.roles & {ROLE_OF[scope] for scope in mine}
-        if not roles & {ROLE_OF[scope] for scope in scopes or Scope}:
-            self._refuse(account.account_id, "scope")
+            self._metrics.sign_in("refused_token")
+            _log.warning("sign-in refused", extra={"reason": "token"})
+            raise UnknownCallerError("this token is not valid here") from None
+        if not actor.roles & {ROLE_OF[scope] for scope in scopes or Scope}:
+            self._refuse(actor.account_id, "scope")
             raise ForbiddenError("this token, or whoever it belongs to, has another duty")
-        return Actor(account.account_id, frozenset(roles), account.email)
+        return actor
 
     def issue_token(self, actor: Actor, *, scopes: Collection[Scope], days: int) -> str:
-        """A token for programs in the name of `actor`, as the function of this name."""
-        return issue_token(self.accounts, actor, scopes=scopes, days=days, now=self._clock(), record=self._record)
+        """A token for programs in the name of `actor`, as `programs.issue` makes it."""
+        return programs.issue(self.accounts, actor, scopes=scopes, days=days, now=self._clock(), record=self._record)
 
     def tokens(self, actor: Actor) -> list[Token]:
         """Their tokens for programs that still work here, oldest first."""
-        return admin_tokens(self.accounts, actor.account_id, now=self._clock())
+        return programs.tokens(self.accounts, actor.account_id, now=self._clock())
 
     def revoke_token(self, actor: Actor, token_id: str) -> None:
         """End one of their tokens. Raises `ForbiddenError` if they have none of this id."""
@@ -285,40 +246,8 @@ class Door:
         _log.warning("sign-in refused", extra={"reason": reason})
         self._record(f"sign_in.refused.{reason}", account_id)
 
-    def _no_token(self) -> UnknownCallerError:
-        self._metrics.sign_in("refused_token")
-        _log.warning("sign-in refused", extra={"reason": "token"})
-        return UnknownCallerError("this token is not valid here")
-
-
-def issue_token(
-    accounts: Accounts, actor: Actor, *, scopes: Collection[Scope], days: int, now: datetime, record: Record
-) -> str:
-    """A token for programs in the name of `actor`, for 1 to 90 days, shown this once.
-
-    Raises `ForbiddenError` for no scope at all, one whose role they do not have, or another number of days.
-    """
-    if not scopes or not 1 <= days <= TOKEN_LASTS_AT_MOST.days:
-        raise ForbiddenError(f"a token is for at least one duty, and 1 to {TOKEN_LASTS_AT_MOST.days} days")
-    for scope in scopes:
-        actor.require(ROLE_OF[scope])
-    record("token.issued", actor.account_id)
-    expires_at = now + timedelta(days=days)
-    return accounts.tokens.issue(actor.account_id, scopes=scopes, expires_at=expires_at, now=now)[1]
-
-
-def admin_tokens(accounts: Accounts, account_id: str, *, now: datetime) -> list[Token]:
-    """An account's tokens that still work here, oldest first; not those for the intake."""
-    tokens = accounts.tokens.of(account_id)
-    return [token for token in tokens if _scopes(token) and token.expires_at and token.expires_at > now]
-
 
 def _require_some(account: Account) -> None:
     """Raises `ForbiddenError` for whoever has no role here."""
     if not account.roles & ADMIN_ROLES:
         raise ForbiddenError("this account has no role here")
-
-
-def _scopes(token: Token) -> frozenset[Scope]:
-    """The scopes of ours that a token has; none for the intake's."""
-    return frozenset(scope for scope in Scope if scope.value in token.scopes)

@@ -8,8 +8,9 @@ from flask import Blueprint, flash, g, make_response, redirect, render_template,
 from flask_limiter import Limiter
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.admin import sessions, words
-from backend.admin.auth import ROLE_OF, TOKEN_LASTS_AT_MOST, Door, HalfwayError, Scope, UnknownCallerError
+from backend.admin import programs, sessions, words
+from backend.admin.actors import ROLE_OF, Scope
+from backend.admin.auth import Door, HalfwayError, UnknownCallerError
 from backend.admin.frame import Answer, me
 from backend.admin.openid import Provider
 from backend.admin.second_factor import drawing
@@ -22,7 +23,7 @@ BACK = "/sign-in/provider/back"
 """Where a provider sends people back to, below the admin's public address."""
 STATE_COOKIE = "g2face_admin_provider"
 _STATE_LASTS_S = 600
-_TOKEN_DAYS = (1, 30, TOKEN_LASTS_AT_MOST.days)
+_TOKEN_DAYS = (1, 30, programs.LAST_AT_MOST.days)
 _FOR_WHOEVER_IS_IN = frozenset({"account", "change_password", "issue_token", "revoke_token"})
 
 
@@ -153,9 +154,9 @@ def _add_account(pages: Blueprint, door: Door, *, limiter: Limiter) -> None:
 
 def _account_page(door: Door, *, token: str | None = None) -> str:
     """What somebody signs in with. token: a new one, shown this once."""
-    scopes = [scope for scope, role in ROLE_OF.items() if me().may(role)]
+    duties = {scope: role for scope, role in ROLE_OF.items() if me().may(role)}
     return render_template(
-        "account.html", section="account", tokens=door.tokens(me()), scopes=scopes, days=_TOKEN_DAYS, token=token
+        "account.html", section="account", tokens=door.tokens(me()), duties=duties, days=_TOKEN_DAYS, token=token
     )
 
 

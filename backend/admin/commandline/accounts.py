@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from backend.accounts import ADMIN_ROLES, Account, Accounts, Role, new_account_id
-from backend.admin.auth import TOKEN_LASTS_AT_MOST, Actor, Scope, admin_tokens, issue_token
+from backend.admin import programs
+from backend.admin.actors import Actor, Scope
 from backend.custody import database
 from backend.custody.audit import AuditLog
 from backend.custody.records import NewEvent
@@ -71,7 +72,7 @@ def add_commands(commands: Commands) -> None:
 
 def _add_tokens(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--issue", nargs="+", choices=sorted(Scope), metavar="SCOPE", help=", ".join(Scope))
-    parser.add_argument("--days", type=int, default=30, help=f"how long it works, at most {TOKEN_LASTS_AT_MOST.days}")
+    parser.add_argument("--days", type=int, default=30, help=f"how long it works, at most {programs.LAST_AT_MOST.days}")
     parser.add_argument("--revoke", metavar="TOKEN_ID", help="as it is listed, or all")
 
 
@@ -144,7 +145,9 @@ def tokens(registry: Registry, options: argparse.Namespace) -> None:
     if options.issue:
         actor = Actor(account.account_id, account.roles & ADMIN_ROLES)
         scopes = [Scope(name) for name in options.issue]
-        _tell(issue_token(registry.accounts, actor, scopes=scopes, days=options.days, now=now, record=registry.record))
+        _tell(
+            programs.issue(registry.accounts, actor, scopes=scopes, days=options.days, now=now, record=registry.record)
+        )
         return
     if options.revoke == "all":
         registry.record("token.revoked", account.account_id)
@@ -154,7 +157,7 @@ def tokens(registry: Registry, options: argparse.Namespace) -> None:
         registry.record("token.revoked", account.account_id)
         registry.accounts.tokens.revoke(account.account_id, options.revoke)
         return
-    for token in admin_tokens(registry.accounts, account.account_id, now=now):
+    for token in programs.tokens(registry.accounts, account.account_id, now=now):
         _tell(f"{token.token_id}  {' '.join(sorted(token.scopes))}  until {token.expires_at:%Y-%m-%d %H:%M} UTC")
 
 

@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 from intake_counter import open_counter
 
 from backend.accounts import ADMIN_ROLES, Role
-from backend.admin import auth
-from backend.admin.auth import NOBODY, ROLE_OF, Actor, Door, Scope, UnknownCallerError
+from backend.admin import programs
+from backend.admin.actors import ROLE_OF, Actor, Scope
+from backend.admin.auth import NOBODY, Door, UnknownCallerError
 from backend.admin.second_factor import SecondFactor
 from backend.errors import AuditError, ForbiddenError
 from backend.metrics import Metrics
@@ -403,4 +404,4 @@ def test_what_an_actor_may_is_asked_of_their_roles() -> None:
 
 
 def test_tokens_last_ninety_days_at_most() -> None:
-    assert timedelta(days=90) == auth.TOKEN_LASTS_AT_MOST
+    assert timedelta(days=90) == programs.LAST_AT_MOST
