@@ -199,7 +199,7 @@ def test_the_pages_say_what_becomes_of_expiry_consent_and_originals(counter: Cou
     policy, overview = client.get(f"{project}/policy").text, client.get(project).text
 
     assert "deleted by the admin's daily sweep" in policy
-    assert "approved by another person" in policy
+    assert "as a rule with the approval of another person" in policy
     assert "deleted when the subject withdraws" in overview  # the consent that a CSV names
 
 
