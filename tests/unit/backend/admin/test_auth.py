@@ -13,8 +13,7 @@ from flask.testing import FlaskClient
 from intake_counter import open_counter
 
 from backend.accounts import ADMIN_ROLES, Role
-from backend.admin import programs
-from backend.admin.actors import ROLE_OF, Actor, Scope
+from backend.admin.actors import Actor, Scope
 from backend.admin.auth import NOBODY, Door, UnknownCallerError
 from backend.admin.second_factor import SecondFactor
 from backend.errors import AuditError, ForbiddenError
@@ -325,23 +324,6 @@ def test_a_token_is_for_the_duties_that_both_it_and_its_owner_have(console: Cons
         ask(console, door, f"Bearer {one}")
 
 
-def test_every_scope_has_a_role_of_the_admin() -> None:
-    assert set(ROLE_OF) == set(Scope)
-    assert set(ROLE_OF.values()) == ADMIN_ROLES
-
-
-def test_nobody_issues_a_token_for_what_they_may_not_do(console: Console, door: Door) -> None:
-    account = console.account(OFFICER, "requester")
-    mine = actor(account.account_id, Role.REQUESTER)
-    for scopes, days in [([Scope.APPROVE], 1), ([Scope.REQUEST, Scope.KEYS], 1), ([], 1)]:
-        with pytest.raises(ForbiddenError):
-            door.issue_token(mine, scopes=scopes, days=days)
-    for days in (0, -1, 91, 10**9):
-        with pytest.raises(ForbiddenError, match="90 days"):
-            door.issue_token(mine, scopes=[Scope.REQUEST], days=days)
-    assert console.accounts.tokens.of(account.account_id) == []
-
-
 def test_a_token_ends_when_it_expires_is_revoked_or_its_owner_is_off(console: Console, door: Door) -> None:
     account = console.account(OFFICER, "auditor")
     mine = actor(account.account_id, Role.AUDITOR)
@@ -392,16 +374,3 @@ def test_using_a_token_for_another_duty_is_written_down(
     with pytest.raises(ForbiddenError):
         ask(console, door, f"Bearer {token}", Scope.KEYS)
     assert heard == [("token.issued", account.account_id), ("sign_in.refused.scope", account.account_id)]
-
-
-def test_what_an_actor_may_is_asked_of_their_roles() -> None:
-    someone = actor("a" * 32, Role.AUDITOR)
-    someone.require(Role.APPROVER, Role.AUDITOR)
-    assert (someone.may(Role.AUDITOR), someone.may(Role.APPROVER)) == (True, False)
-    with pytest.raises(ForbiddenError, match="approver or key_officer"):
-        someone.require(Role.APPROVER, Role.KEY_OFFICER)
-    assert "example" not in repr(Actor("a" * 32, frozenset(), "jane@example.org"))
-
-
-def test_tokens_last_ninety_days_at_most() -> None:
-    assert timedelta(days=90) == programs.LAST_AT_MOST
