@@ -143,7 +143,7 @@ class Evaluating:
         from g2face_model.evaluation.provenance import judges
 
         methods = {
-            name: MethodFacts(own.keyed, own.reversible, own.gate)
+            name: MethodFacts(own.keyed, own.reversible, own.gate, own.left_out)
             for name, own in {**self._methods, **self._left_out}.items()
         }
         facts = RunFacts(self._args.jobs, self._args.threads, self._args.price_per_hour)

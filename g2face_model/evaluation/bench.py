@@ -186,14 +186,25 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def resident_megabytes() -> float:
+    """The memory that this process holds now; NaN where the system does not tell."""
+    return _status_megabytes(os.getpid(), "VmRSS")
+
+
 def peak_megabytes(pid: int | None = None) -> float:
     """The most memory that this or another running process has held; NaN where the system does not tell."""
+    peak = _status_megabytes(pid or os.getpid(), "VmHWM")
+    return _own_peak_megabytes() if math.isnan(peak) and not pid else peak
+
+
+def _status_megabytes(pid: int, name: str) -> float:
+    """One of the memory figures that Linux tells of a process; NaN on another system, or when it is gone."""
     try:
-        status = Path(f"/proc/{pid or os.getpid()}/status").read_text()
-    except OSError:  # not a Linux, or the process is gone
-        return math.nan if pid else _own_peak_megabytes()
-    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
-    return int(peak[1]) / 2**10 if peak else math.nan
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return math.nan
+    found = re.search(rf"^{name}:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) / 2**10 if found else math.nan
 
 
 def _own_peak_megabytes() -> float:

@@ -35,11 +35,13 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class MethodFacts:
-    """What is told of a method: see `methods.Entry`."""
+    """What is told of a method: see `methods.Entry`. `left_out`: it is the engine without one of its recognisers, made
+    for the sake of that judge and no method of its own."""
 
-    keyed: bool
-    reversible: bool
-    gate: tuple[str, ...]
+    keyed: bool = False
+    reversible: bool = False
+    gate: tuple[str, ...] = ()
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,8 @@ class Recovered:
 @dataclass(frozen=True, slots=True)
 class PhotoMeasurement:
     """One trial. `faces`: how many there are, `found`: how many the method says it treated; `stages`: seconds by
-    stage, `seconds` in all; `peak_megabytes`: of the whole process meanwhile. `error`: why it could not be made; then
-    all else is empty."""
+    stage, `seconds` in all; `peak_megabytes`: of a process that does nothing else. `error`: why it could not be made;
+    then all else is empty."""
 
     trial: Trial
     width: int = 0
@@ -158,6 +160,11 @@ class Measurements:
     @property
     def conditions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(trial.condition for trial in self.every_photo))
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The methods that a reader can choose between."""
+        return tuple(name for name, facts in self.methods.items() if not facts.left_out)
 
     @property
     def probes(self) -> tuple[Photograph, ...]:

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from g2face_model import images
+from g2face_model.anonymizer import Seeds
 from g2face_model.errors import ModelError
 from g2face_model.evaluation import recovering
-from g2face_model.evaluation.bench import forget_peak, peak_megabytes
+from g2face_model.evaluation.bench import forget_peak, peak_megabytes, resident_megabytes
 from g2face_model.evaluation.conditions import CONDITIONS, Subject, moved
 from g2face_model.evaluation.judges import Judges
 from g2face_model.evaluation.measurements import MISSED, Array, FaceMeasurement, Measured, PhotoMeasurement
@@ -43,8 +44,9 @@ class Laboratory:
 
     def __init__(self, folder: Path, setup: Setup) -> None:
         self._folder, self._setup = folder, setup
+        self._bare_megabytes = resident_megabytes()
         self._judges = Judges(setup)
-        self._methods: dict[str, Method] = {}
+        self._methods: dict[str, tuple[Method, float]] = {}
 
     def measure(self, trials: Sequence[Trial]) -> Iterator[Measured]:
         """The trials of one photograph under one condition. One that cannot be made has an error in its place."""
@@ -71,9 +73,7 @@ class Laboratory:
         return _Scene(degraded.image, boxes, math.degrees(turned))
 
     def _measured(self, trial: Trial, scene: _Scene) -> Measured:
-        forget_peak()
-        treatment, seconds = self._treat(trial, scene.image)
-        peak = peak_megabytes()
+        treatment, seconds, peak = self._treat(trial, scene.image)
         recovered = (
             recovering.recover(scene.image, treatment, recovering.key_of(trial.key)) if treatment.replaced else ()
         )
@@ -97,16 +97,27 @@ class Laboratory:
         )
         return Measured(photo, tuple(faces), arrays)
 
-    def _treat(self, trial: Trial, image: Image) -> tuple[Treatment, float]:
+    def _treat(self, trial: Trial, image: Image) -> tuple[Treatment, float, float]:
+        """What a method makes of it, and the seconds and memory that a process which does only this would need."""
         if trial.method == NONE:
-            return Treatment(image, ()), 0.0
+            return Treatment(image, ()), 0.0, math.nan
         seeds = recovering.seeds(image, trial.key)
-        if trial.method not in self._methods:
-            self._methods[trial.method] = entry(trial.method).make(self._setup)
-            self._methods[trial.method].anonymize(image, seeds)  # the first time is not like the others
-        started = time.perf_counter()
-        treatment = self._methods[trial.method].anonymize(image, seeds)
-        return treatment, time.perf_counter() - started
+        method, own_megabytes = self._method(trial.method, image, seeds)
+        forget_peak()
+        before, started = resident_megabytes(), time.perf_counter()
+        treatment = method.anonymize(image, seeds)
+        seconds = time.perf_counter() - started
+        return treatment, seconds, self._bare_megabytes + own_megabytes + peak_megabytes() - before
+
+    def _method(self, name: str, image: Image, seeds: Seeds) -> tuple[Method, float]:
+        """The method, warm, and the memory that it took."""
+        if name not in self._methods:
+            before = resident_megabytes()
+            method = entry(name).make(self._setup)
+            if not entry(name).left_out:  # those are not timed
+                method.anonymize(image, seeds)
+            self._methods[name] = method, resident_megabytes() - before
+        return self._methods[name]
 
     def _face(
         self, trial: Trial, scene: _Scene, treatment: Treatment, *, index: int, detected: Sequence[Box]

@@ -74,12 +74,13 @@ class Method(Protocol):
 @dataclass(frozen=True, slots=True)
 class Entry:
     """`keyed`: other seeds give other faces; `reversible`: its faces can be brought back; `gate`: the recognisers that
-    had a say in what it publishes, and so are no independent judges of it."""
+    had a say in what it publishes, and so are no independent judges of it; `left_out`: one of them has none here."""
 
     make: Callable[[Setup], Method]
     keyed: bool = False
     reversible: bool = False
     gate: tuple[str, ...] = ()
+    left_out: bool = False
 
 
 class G2Face:
@@ -157,7 +158,7 @@ def entry(name: str) -> Entry:
     """The method of that name. Raises ModelError when there is none."""
     if name.removeprefix(_WITHOUT) in RECOGNISERS and name.startswith(_WITHOUT):
         gate = tuple(other for other in RECOGNISERS if other != name.removeprefix(_WITHOUT))
-        return Entry(lambda setup: G2Face(setup, gate), keyed=True, reversible=True, gate=gate)
+        return Entry(lambda setup: G2Face(setup, gate), keyed=True, reversible=True, gate=gate, left_out=True)
     if name not in METHODS:
         raise ModelError(f"there is no method {name!r}; known: {', '.join(METHODS)}")
     return METHODS[name]

@@ -19,7 +19,7 @@ FIRST_KEY, SECOND_KEY = "first", "second"
 class Need(StrEnum):
     """What a metric wants to be tried, beyond every photograph as it is and by every method with the first key."""
 
-    SECOND_KEY = "second key"  # the methods that have keys, with another one, on a sample
+    SECOND_KEY = "second key"  # the other photograph of each person by the methods that have keys, with another one
     CONDITIONS = "conditions"  # harder photographs, on a sample
     LEFT_OUT = "left out"  # on people with two photographs, the engine with each recogniser in turn left out
 
@@ -51,7 +51,7 @@ class Keyed(Protocol):
 class Samples:
     """How many photographs the dearer trials take."""
 
-    second_key: int = 50
+    second_key: int = 60
     condition: int = 10
 
 
@@ -68,20 +68,21 @@ def plan(
 ) -> list[Trial]:
     """The trials of a run, each once, those of one photograph and condition together.
 
-    `probes` are anonymized by every method, `gallery` is looked at only; `paired` are the probes of people who are in
-    the gallery too; `left_out` names the methods of Need.LEFT_OUT.
+    `probes` are anonymized by every method, `gallery` holds other photographs of the same people, `paired` are the
+    probes of people who are in the gallery; `left_out` names the methods of Need.LEFT_OUT.
     """
-    second = set(_spread(probes, samples.second_key)) if Need.SECOND_KEY in needs else set()
     alone = set(paired) if Need.LEFT_OUT in needs else set()
     trials: list[Trial] = []
     for photograph in probes:
         trials.append(Trial(photograph, NONE))
         trials += [Trial(photograph, method) for method in methods]
-        if photograph in second:
-            trials += [Trial(photograph, name, key=SECOND_KEY) for name, method in methods.items() if method.keyed]
         if photograph in alone:
             trials += [Trial(photograph, method) for method in left_out]
-    trials += [Trial(photograph, NONE) for photograph in gallery]
+    second = set(_spread(gallery, samples.second_key)) if Need.SECOND_KEY in needs else set()
+    for photograph in gallery:
+        trials.append(Trial(photograph, NONE))
+        if photograph in second:
+            trials += [Trial(photograph, name, key=SECOND_KEY) for name, method in methods.items() if method.keyed]
     if Need.CONDITIONS in needs:
         sample = _spread(paired or probes, samples.condition)
         trials += [

@@ -1,7 +1,7 @@
 """What does it cost? Seconds and memory of every method on these photographs, warm, without reading and writing files.
 
 Figures, by method: `seconds_per_photo`, `seconds_per_face` (all seconds over all faces), `photos_per_hour` of the
-machine with all its processes, `peak_megabytes` of a process that holds the judges too; by method and stage:
+machine with all its processes, `peak_megabytes` of a process that does nothing else; by method and stage:
 `stage_seconds` per photo; with a price per machine hour: `price_per_1000` photographs.
 """
 
@@ -23,7 +23,7 @@ _REST = "rest"
 
 
 def compute(measurements: Measurements) -> Findings:
-    figures = [figure for method in measurements.methods for figure in _of_method(measurements, method)]
+    figures = [figure for method in measurements.compared for figure in _of_method(measurements, method)]
     facts = measurements.facts
     notes = [Note("timed_beside", {"jobs": facts.jobs, "threads": facts.threads})]
     if facts.price_per_hour is None:

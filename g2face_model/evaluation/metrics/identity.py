@@ -6,7 +6,7 @@ as themselves at thresholds that 0.1 % and 1 % of the set's own pairs of differe
 whose best match among everybody's other photograph is their own; `other_similarity`, the mean cosine to it. Without
 pairs: `own_match`, the share of faces that the recogniser's calibrated threshold (0.1 %) takes for the very photograph
 they were made from, and `own_similarity`. By recogniser: `threshold_0.1`, `threshold_1`. Of two keys: `link_rank_one`
-and `link_tar_1`, whether two new faces of one person, from one photograph, can be linked.
+and `link_tar_1`, whether the new faces of one person, on two photographs, can be linked.
 
 `role` is "gate" where the recogniser had a say in what is published, else "no part".
 """
@@ -14,7 +14,7 @@ and `link_tar_1`, whether two new faces of one person, from one photograph, can 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ from g2face_model.evaluation.identification import (
     threshold_at_far,
 )
 from g2face_model.evaluation.measurements import FaceMeasurement, Measurements, stacked
-from g2face_model.evaluation.trials import AS_IS, NONE, SECOND_KEY, Need
+from g2face_model.evaluation.trials import AS_IS, NONE, SECOND_KEY, Need, Trial
 
 NAME = "identity"
 NEEDS = frozenset({Need.SECOND_KEY, Need.LEFT_OUT})
@@ -171,17 +171,15 @@ def _own(measurements: Measurements, method: str, recogniser: str) -> Iterator[F
 
 def _linked(measurements: Measurements, method: str, recogniser: str) -> Iterator[Figure]:
     """Thresholds from the new faces of different people: whoever links them has such a set at hand."""
-    second = _largest_of_key(measurements, method)
     first = _largest(measurements, method)
-    named = [own for own in measurements.probes if own.person and own.file in second and own.file in first]
-    vectors = [
-        (
-            measurements.array(first[own.file], f"embedding.{recogniser}"),
-            measurements.array(second[own.file], f"embedding.{recogniser}"),
-        )
-        for own in named
-    ]
-    both = [(a, b) for a, b in vectors if a is not None and b is not None]
+    other = {own.person: own.file for own in measurements.collection.gallery}
+    both = []
+    for own in measurements.paired:
+        trial = Trial(other[own.person], method, measurements.condition, SECOND_KEY)
+        second = measurements.load(trial, 0, f"embedding.{recogniser}")
+        vector = measurements.array(first[own.file], f"embedding.{recogniser}") if own.file in first else None
+        if vector is not None and second is not None:
+            both.append((vector, second))
     if len(both) < 2:
         return
     cosines = stacked([a for a, _ in both]) @ stacked([b for _, b in both]).T
@@ -189,11 +187,6 @@ def _linked(measurements: Measurements, method: str, recogniser: str) -> Iterato
     threshold = threshold_at_far(different(cosines), 0.01)
     yield share("link_tar_1", accepted(cosines.diagonal(), threshold), by=by)
     yield share("link_rank_one", best_matches(cosines), by=by)
-
-
-def _largest_of_key(measurements: Measurements, method: str) -> dict[str, FaceMeasurement]:
-    faces: Sequence[FaceMeasurement] = measurements.faces(method, key=SECOND_KEY)
-    return {face.trial.photograph: face for face in faces if face.index == 0}
 
 
 def _notes(measurements: Measurements) -> Iterator[Note]:
