@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from backend.accounts import ADMIN_ROLES, Accounts, Role
 from backend.admin import disputes, finding
 from backend.admin.disputes import Decision
+from backend.admin.forgetting import Forgetting
 from backend.custody import audit, seal
 from backend.custody.audit import AuditLog, Head
 from backend.custody.heads import AuditHeads
@@ -293,7 +294,9 @@ class Office:
         """Withdraw everybody in a project."""
         actor.require(Role.KEY_OFFICER)
         project = self.ledger.project(project_id)
-        return self.retention.withdraw_project(project.project_id, requested_by=actor.account_id, now=now)
+        waiting = self.ledger.subjects(project.project_id)
+        by = actor.account_id
+        return self.retention.withdraw_project(project.project_id, requested_by=by, now=now, subject_ids=waiting)
 
     def withdrawals(
         self, actor: Actor, *, state: WithdrawalState | None = None, before: str | None = None, limit: int = PAGE
@@ -320,7 +323,8 @@ class Office:
         """Shred what is due, delete what has expired, end requests whose time is over, export the log's head."""
         actor.require(Role.KEY_OFFICER)
         self.recovery.expire_due(now=now)
-        return self.retention.sweep(now=now, forget=partial(self._forget, now=now), actor=actor.account_id)
+        forgetting = Forgetting(self.ledger, self.blobs)
+        return self.retention.sweep(now=now, forget=partial(forgetting.forget, now=now), actor=actor.account_id)
 
     # The audit log and the keys
 
@@ -361,13 +365,6 @@ class Office:
         shredded, sealed = census.pop(None, 0), census.pop(current, 0)
         retired = tuple((key_id.hex(), count) for key_id, count in census.items() if key_id is not None and count)
         return KeyState(current.hex(), sealed, shredded, retired)
-
-    def _forget(self, ref: SubjectRef, *, now: datetime) -> None:
-        """Empty the ledger of a subject, and the storage of what of theirs still waited for a worker."""
-        names = self.ledger.forget_subject(ref.project_id, ref.subject_id, now=now)
-        for name in names:
-            self.blobs.delete(name)
-        self.ledger.forget_blobs(names)
 
     def _published(self, photo_id: str) -> bytes:
         photo = self.ledger.photo(photo_id)

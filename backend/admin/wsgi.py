@@ -17,12 +17,12 @@ from backend.accounts import Accounts
 from backend.admin import keys
 from backend.admin.app import MAX_BODY_BYTES, create_app
 from backend.admin.auth import Door
+from backend.admin.heads import audit_heads
 from backend.admin.office import Office
 from backend.admin.openid import Provider
 from backend.admin.second_factor import SecondFactor
 from backend.custody import database, pseudonyms
 from backend.custody.audit import AuditLog
-from backend.custody.heads import AuditHeads
 from backend.custody.records import NewEvent
 from backend.custody.recovery import Recovery, Rules
 from backend.custody.retention import Retention
@@ -52,7 +52,7 @@ def open_office(settings: Settings, stack: ExitStack) -> Office:
     stack.callback(vault.dispose)
     keyring, master = keys.keyring(settings), keys.master_key(settings)
     signing_key = SigningKey.ensure(settings.signing_key())
-    heads = AuditHeads(settings.audit_heads(), signing_key)
+    heads = audit_heads(settings)
     pseudonym = partial(pseudonyms.pseudonym, settings.pseudonym_key())
     grace = timedelta(days=settings.admin.grace_days)
     rules = _rules(settings)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, literal, select, update
 
 from backend.ledger import rows
 from backend.ledger.book import Book
-from backend.ledger.database import forget_deleted, writing
+from backend.ledger.database import forget_deleted, reading, writing
 from backend.ledger.records import PhotoState
 from backend.ledger.tables import PhotoRow
 
@@ -20,6 +20,15 @@ _UNFINISHED: Final = {PhotoState.WAITING, PhotoState.WORKING, PhotoState.FAILED}
 
 class Forgetting(Book):
     """What the ledger does of a withdrawal. Doing it again changes nothing."""
+
+    def subjects(self, project_id: str) -> set[str]:
+        """Whoever a project's photos are of; for one that is not anonymized yet, its largest face, whosever it is."""
+        mine = PhotoRow.project_id == project_id
+        named = select(PhotoRow.subject_id).where(mine, PhotoRow.subject_id.is_not(None)).distinct()
+        unfinished = select(PhotoRow.photo_id).where(mine, PhotoRow.state.in_(_UNFINISHED))
+        with reading(self.engine) as connection:
+            nameless = {f"{photo_id}-0" for photo_id in connection.scalars(unfinished)}
+            return nameless | {subject_id for subject_id in connection.scalars(named) if subject_id is not None}
 
     def forget_subject(self, project_id: str, subject_id: str, *, now: datetime) -> list[str]:
         """Forget whose photos a subject's are, and their consent; names of sealed originals, for the caller to delete.

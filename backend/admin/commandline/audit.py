@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.admin import sweeping
 from backend.admin.commandline.accounts import OPERATOR
+from backend.admin.heads import audit_heads
 from backend.custody import audit, audit_check, database, heads, receipts, signing
 from backend.custody.audit import AuditLog
 from backend.custody.audit_check import Checked
@@ -56,7 +56,7 @@ def add_commands(commands: Commands) -> None:
 
 def export_audit(options: argparse.Namespace, settings: Settings) -> int:
     """Everything that an auditor needs. That it was taken out is in the log, too."""
-    sweeping.audit_heads(settings)  # makes the signing key, when no sweep has run yet
+    audit_heads(settings)  # makes the signing key, when no sweep has run yet
     with _audit_log(settings) as log, _readable("the folder cannot be written to"):
         options.folder.mkdir(parents=True, exist_ok=True)
         log.append([NewEvent(OPERATOR, "audit.exported", OPERATOR)], now=datetime.now(UTC))

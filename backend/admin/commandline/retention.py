@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from backend.admin import keys, sweeping
+from backend.admin import keys
+from backend.admin.forgetting import Forgetting
+from backend.admin.heads import audit_heads
 from backend.custody import database, pseudonyms
 from backend.custody.retention import Retention, SweepReport
 from backend.custody.signing import SigningKey
@@ -39,14 +41,14 @@ def sweep(_options: argparse.Namespace, settings: Settings) -> int:
         keyring = keys.keyring(settings)
         stack.callback(keyring.close)
         now = datetime.now(UTC)
-        forget = partial(sweeping.Forgetting(ledger, BlobStore(settings.storage())).forget, now=now)
+        forget = partial(Forgetting(ledger, BlobStore(settings.storage())).forget, now=now)
         retention = Retention(
             vault,
             keyring,
             grace=timedelta(days=settings.admin.grace_days),
             pseudonym=partial(pseudonyms.pseudonym, settings.pseudonym_key()),
             signing_key=SigningKey.ensure(settings.signing_key()),
-            heads=sweeping.audit_heads(settings),
+            heads=audit_heads(settings),
         )
         report = retention.sweep(now=now, forget=forget)
     _tell(report)

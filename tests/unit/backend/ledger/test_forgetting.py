@@ -88,6 +88,14 @@ def test_a_face_that_nobody_claimed_is_known_by_its_photo(ledger: Ledger, projec
     assert ledger.forget_subject(other.project_id, f"{ready.photo_id}-{face}", now=NOW) == []
 
 
+def test_a_projects_subjects_are_its_people_and_what_waits(ledger: Ledger, project: Project) -> None:
+    make_ready(ledger, hand_in(ledger, project, 1))
+    make_ready(ledger, hand_in(ledger, project, 2, subject_id=None))
+    waiting = hand_in(ledger, project, 3, subject_id=None)
+    hand_in(ledger, ledger.add_project("Other", 8, now=NOW), 1, subject_id="Joe")
+    assert ledger.subjects(project.project_id) == {JANE, f"{waiting.photo_id}-0"}
+
+
 def test_the_photo_handed_in_again_is_a_new_one(ledger: Ledger, project: Project) -> None:
     before = hand_in(ledger, project, 1)
     ledger.forget_subject(project.project_id, JANE, now=NOW)

@@ -1,21 +1,16 @@
-"""What a sweep does outside of custody: the ledger and the storage forget a subject, a command gets the log's head."""
+"""From the settings to the signed heads of the audit log, and to the command that takes each of them elsewhere."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from backend.custody.heads import AuditHeads
-from backend.custody.records import SubjectRef
 from backend.custody.signing import SigningKey
 from backend.errors import AuditError, ConfigError
-from backend.ledger.ledger import Ledger
 from backend.settings import Settings
-from backend.storage import BlobStore
 
 _COMMAND_S = 30
 
@@ -27,26 +22,6 @@ def audit_heads(settings: Settings) -> AuditHeads:
     """
     key = SigningKey.ensure(settings.signing_key())
     return AuditHeads(settings.audit_heads(), key, deliver=_deliver(settings.admin.heads_command))
-
-
-@dataclass(frozen=True, slots=True)
-class Forgetting:
-    """What a sweep makes of a subject outside of custody."""
-
-    ledger: Ledger
-    blobs: BlobStore
-
-    def forget(self, ref: SubjectRef, *, now: datetime) -> None:
-        """Empty the ledger of a subject, and the storage of what of theirs still waited for a worker.
-
-        Whatever was discarded before and not deleted goes with it, as after a crash. Raises `LedgerError` and
-        `StorageError`.
-        """
-        self.ledger.forget_subject(ref.project_id, ref.subject_id, now=now)
-        while names := self.ledger.discarded_blobs():
-            for name in names:
-                self.blobs.delete(name)
-            self.ledger.forget_blobs(names)
 
 
 def _deliver(command: str | None) -> Callable[[bytes], None]:
