@@ -64,6 +64,13 @@ class EmbeddedRedis:
             raise QueueError("our own Redis has not been started")
         return self._running.url
 
+    @property
+    def pid(self) -> int:
+        """The server's process, which leads a group of its own. Raises `QueueError` before `start`."""
+        if self._running is None:
+            raise QueueError("our own Redis has not been started")
+        return self._running.server_pid
+
     def start(self) -> EmbeddedRedis:
         """Find the running server or start one. Raises `ConfigError` when there is no redis-server to start and
         `QueueError` when it does not come up."""

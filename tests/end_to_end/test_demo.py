@@ -71,6 +71,17 @@ def test_it_shows_where_to_sign_in_and_leaves_nothing_behind(demo: subprocess.Po
     assert password.encode() not in kept
 
 
+def test_killed_it_leaves_nothing_behind_either(demo: subprocess.Popen[str], tmp_path: Path) -> None:
+    _said_until(demo, "plugin, intake")
+    running = _processes_of(tmp_path)
+    assert len(running) >= 4  # Redis, Label Studio, plugin, intake
+    demo.kill()
+    deadline = time.monotonic() + 60
+    while left := _processes_of(tmp_path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
 def _said_until(process: subprocess.Popen[str], sign: str) -> str:
     said, deadline = "", time.monotonic() + _WITHIN_S
     assert process.stdout is not None

@@ -1,7 +1,8 @@
 """The demonstration's child processes: started, waited for, watched and ended together.
 
 Each is the leader of a process group of its own, so that Ctrl-C reaches us alone and we end them in order, and so that
-whatever they started ends with them. What they print goes to a file each; the terminal stays calm.
+whatever they started ends with them. Should we be killed, a guard ends them. What they print goes to a file each; the
+terminal stays calm.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import requests
 
 from backend.errors import BackendError
+from worker.demo.guard import Guard
 
 _POLL_S = 0.2
 _ENDS_WITHIN_S = 30.0  # a worker finishes the photo in its hands
@@ -48,12 +50,20 @@ class Children:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: list[Child] = []
+        self._guard = Guard(ends_within_s=_ENDS_WITHIN_S)
 
     def __enter__(self) -> Children:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            self._guard.dismiss()
+
+    def watch(self, group: int) -> None:
+        """A process group that somebody else ends, but not after we are killed."""
+        self._guard.watch(group)
 
     def start(
         self,
@@ -76,6 +86,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._guard.watch(process.pid)
         self._running.append(child := Child(name, process, log, ends))
         return child
 

@@ -147,8 +147,9 @@ def _start(site: _Site, options: Options, stack: ExitStack) -> Children:
     _say(f"\n  Label Studio with anonymized faces: a demonstration\n  in {_shown(site.folder)}\n")
     program = label_studio.program(options.venv)
     with _step("Redis and keys"):
-        stack.enter_context(EmbeddedRedis(site.folder))
+        redis = stack.enter_context(EmbeddedRedis(site.folder))
         children = stack.enter_context(Children(site.folder / "logs"))
+        children.watch(redis.pid)
         folder = site.folder / "label-studio"
         folder.mkdir()
         url, port = site.url("label-studio"), site.ports["label-studio"]

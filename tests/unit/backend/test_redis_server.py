@@ -41,12 +41,14 @@ def stranded(url: str) -> Redis:
 def test_it_starts_is_shared_and_stops(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         url = server.url
+        assert os.getpgid(server.pid) == server.pid
         with EmbeddedRedis(tmp_path) as guest:
-            assert guest.url == url
+            assert (guest.url, guest.pid) == (url, server.pid)
         with Redis.from_url(url) as client:
             client.set("kept", "yes")
-    with pytest.raises(QueueError):
-        _ = server.url
+    for told in ("url", "pid"):
+        with pytest.raises(QueueError):
+            getattr(server, told)
     with stranded(url) as gone, pytest.raises(ConnectionError):
         gone.ping()
     with EmbeddedRedis(tmp_path) as again, Redis.from_url(again.url) as client:
