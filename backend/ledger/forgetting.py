@@ -22,12 +22,13 @@ class Forgetting(Book):
     """What the ledger does of a withdrawal. Doing it again changes nothing."""
 
     def subjects(self, project_id: str) -> set[str]:
-        """Whoever a project's photos are of; for one that is not anonymized yet, its largest face, whosever it is."""
+        """Whoever a project's photos are of; of one that nobody claimed and that is not anonymized yet, its largest
+        face."""
         mine = PhotoRow.project_id == project_id
         named = select(PhotoRow.subject_id).where(mine, PhotoRow.subject_id.is_not(None)).distinct()
-        unfinished = select(PhotoRow.photo_id).where(mine, PhotoRow.state.in_(_UNFINISHED))
+        unclaimed = and_(mine, PhotoRow.subject_id.is_(None), PhotoRow.state.in_(_UNFINISHED))
         with reading(self.engine) as connection:
-            nameless = {f"{photo_id}-0" for photo_id in connection.scalars(unfinished)}
+            nameless = {f"{photo_id}-0" for photo_id in connection.scalars(select(PhotoRow.photo_id).where(unclaimed))}
             return nameless | {subject_id for subject_id in connection.scalars(named) if subject_id is not None}
 
     def forget_subject(self, project_id: str, subject_id: str, *, now: datetime) -> list[str]:

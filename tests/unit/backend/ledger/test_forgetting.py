@@ -92,8 +92,9 @@ def test_a_projects_subjects_are_its_people_and_what_waits(ledger: Ledger, proje
     make_ready(ledger, hand_in(ledger, project, 1))
     make_ready(ledger, hand_in(ledger, project, 2, subject_id=None))
     waiting = hand_in(ledger, project, 3, subject_id=None)
+    hand_in(ledger, project, 4, subject_id="Jim")
     hand_in(ledger, ledger.add_project("Other", 8, now=NOW), 1, subject_id="Joe")
-    assert ledger.subjects(project.project_id) == {JANE, f"{waiting.photo_id}-0"}
+    assert ledger.subjects(project.project_id) == {JANE, "Jim", f"{waiting.photo_id}-0"}
 
 
 def test_the_photo_handed_in_again_is_a_new_one(ledger: Ledger, project: Project) -> None:
