@@ -14,7 +14,7 @@ and `link_tar_1`, whether the new faces of one person, on two photographs, can b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,8 @@ NEEDS = frozenset({Need.SECOND_KEY, Need.LEFT_OUT})
 GATE, NO_PART = "gate", "no part"
 _FARS = (("0.1", 0.001), ("1", 0.01))
 _FEW_PEOPLE = 30
-_RESAMPLES = 200
+_FEW_IMPOSTORS = 1000  # below, no pair may be accepted at a FAR of 0.1 %
+_RESAMPLES, _SEED = 200, 7
 _ROWS = ("method", "recogniser", "role", "probes")
 _LAYOUTS = (
     Layout("found", _ROWS, ("tar_far_0.1", "tar_far_1", "rank_one", "other_similarity")),
@@ -50,10 +51,13 @@ Vectors = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """What an attacker has, by one recogniser: everybody's other photograph, and thresholds by name of the FAR."""
+    """What an attacker has, by one recogniser: everybody's other photograph; the similarities of all photographs of
+    named people, and their names; thresholds by name of the FAR."""
 
     people: tuple[str, ...]
     gallery: Vectors
+    cosines: Vectors
+    named: NDArray[np.str_]
     thresholds: dict[str, float]
 
 
@@ -62,14 +66,16 @@ def compute(measurements: Measurements) -> Findings:
     figures: list[Figure] = []
     as_is = measurements.under(AS_IS)
     for recogniser in measurements.judges:
-        reference, own = _reference(as_is, recogniser)
-        figures += own
-        for method in (NONE, *measurements.methods):
+        reference = _reference(as_is, recogniser)
+        if measurements.condition == AS_IS and measurements.chosen is None:  # elsewhere they are the same
+            figures += _thresholds(reference, recogniser)
+        figures += _searched(measurements, NONE, recogniser, reference)
+        for method, facts in measurements.methods.items():
+            if facts.left_out and recogniser in facts.gate:
+                continue  # made for the sake of the one that was left out
             figures += _searched(measurements, method, recogniser, reference)
-            if method != NONE:
-                figures += _own(measurements, method, recogniser)
-                figures += _linked(measurements, method, recogniser)
-    return Findings(NAME, tuple(figures), _LAYOUTS, notes=tuple(_notes(measurements)))
+            figures += [*_own(measurements, method, recogniser), *_linked(measurements, method, recogniser)]
+    return Findings(NAME, tuple(figures), _LAYOUTS, notes=tuple(_notes(measurements, figures)))
 
 
 def role(measurements: Measurements, method: str, recogniser: str) -> str:
@@ -78,24 +84,26 @@ def role(measurements: Measurements, method: str, recogniser: str) -> str:
     return GATE if facts is not None and recogniser in facts.gate else NO_PART
 
 
-def _reference(as_is: Measurements, recogniser: str) -> tuple[_Reference, list[Figure]]:
+def _reference(as_is: Measurements, recogniser: str) -> _Reference:
     """From photographs as they are, whatever the condition of the probes: an attacker brings good ones."""
     gallery = {own.person: as_is.embedding(own.file, recogniser) for own in as_is.collection.gallery}
     known = {person: vector for person, vector in gallery.items() if vector is not None}
     labelled = [(own.person, as_is.embedding(own.file, recogniser)) for own in as_is.collection.photographs]
     named = [(person, vector) for person, vector in labelled if person and vector is not None]
-    people = np.array([person for person, _ in named])
-    similarities = stacked([vector for _, vector in named])
-    cosines = similarities @ similarities.T
-    thresholds, figures = {}, []
-    for name, far in _FARS:
-        impostors = _impostors(cosines, people)
-        if len(impostors):
-            thresholds[name] = threshold_at_far(impostors, far)
-            low, high = _resampled(cosines, people, far)
-            by = {"recogniser": recogniser}
-            figures.append(Figure(f"threshold_{name}", thresholds[name], Unit.COSINE, len(impostors), by, low, high))
-    return _Reference(tuple(known), stacked(list(known.values())), thresholds), figures
+    people = np.array([person for person, _ in named], np.str_)
+    vectors = stacked([vector for _, vector in named])
+    cosines: Vectors = vectors @ vectors.T
+    impostors = _impostors(cosines, people)
+    thresholds = {name: threshold_at_far(impostors, far) for name, far in _FARS if len(impostors)}
+    return _Reference(tuple(known), stacked(list(known.values())), cosines, people, thresholds)
+
+
+def _thresholds(reference: _Reference, recogniser: str) -> Iterator[Figure]:
+    count = len(_impostors(reference.cosines, reference.named))
+    intervals = _resampled(reference)
+    for name, threshold in reference.thresholds.items():
+        low, high = intervals.get(name, (math.nan, math.nan))
+        yield Figure(f"threshold_{name}", threshold, Unit.COSINE, count, {"recogniser": recogniser}, low, high)
 
 
 def _impostors(cosines: Vectors, people: NDArray[np.str_]) -> Vectors:
@@ -104,21 +112,21 @@ def _impostors(cosines: Vectors, people: NDArray[np.str_]) -> Vectors:
     return impostors
 
 
-def _resampled(cosines: Vectors, people: NDArray[np.str_], far: float) -> tuple[float, float]:
-    """Where the threshold lies if other people had been photographed: bootstrap over people."""
-    random = np.random.default_rng(7)
-    names, places = np.unique(people, return_inverse=True)
-    found = []
+def _resampled(reference: _Reference) -> dict[str, tuple[float, float]]:
+    """Where the thresholds would lie if other people had been photographed: bootstrap over people."""
+    random = np.random.default_rng(_SEED)
+    names, places = np.unique(reference.named, return_inverse=True)
+    found: dict[str, list[float]] = {name: [] for name in reference.thresholds}
     for _ in range(_RESAMPLES):
         times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))[places]
-        rows = np.repeat(np.arange(len(people)), times)
-        impostors = _impostors(cosines[np.ix_(rows, rows)], people[rows])
-        if len(impostors):
-            found.append(threshold_at_far(impostors, far))
-    if not found:
-        return math.nan, math.nan
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+        rows = np.repeat(np.arange(len(places)), times)
+        impostors = _impostors(reference.cosines[np.ix_(rows, rows)], reference.named[rows])
+        for name, far in _FARS:
+            if len(impostors):
+                found[name].append(threshold_at_far(impostors, far))
+    ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    bounds = {name: np.quantile(values, ends) for name, values in found.items() if values}
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
 
 
 def _searched(measurements: Measurements, method: str, recogniser: str, reference: _Reference) -> Iterator[Figure]:
@@ -189,13 +197,15 @@ def _linked(measurements: Measurements, method: str, recogniser: str) -> Iterato
     yield share("link_rank_one", best_matches(cosines), by=by)
 
 
-def _notes(measurements: Measurements) -> Iterator[Note]:
+def _notes(measurements: Measurements, figures: Sequence[Figure]) -> Iterator[Note]:
     people = len(measurements.paired)
     if not people:
         yield Note("nobody_to_search", warning=True)
     elif people < _FEW_PEOPLE:
         yield Note("few_people", {"people": people}, warning=True)
-    if all(
-        role(measurements, method, judge) == GATE for method in measurements.methods for judge in measurements.judges
-    ):
-        yield Note("no_independent_judge", warning=True)
+    impostors = [figure.count for figure in figures if figure.name == "threshold_0.1"]
+    if impostors and min(impostors) < _FEW_IMPOSTORS:
+        yield Note("few_impostors", {"pairs": min(impostors)}, warning=True)
+    gated = [name for name in measurements.compared if measurements.judges.keys() <= {*measurements.methods[name].gate}]
+    if gated and len(measurements.compared) == len(measurements.methods):
+        yield Note("no_independent_judge", {"method": ", ".join(gated)}, warning=True)
