@@ -361,7 +361,7 @@ class Office:
     def keys(self, actor: Actor) -> KeyState:
         """Which master key opens how many people's keys."""
         actor.require(Role.KEY_OFFICER, Role.AUDITOR)
-        current, census = seal.key_id(self.master.public_key), dict(self.keyring.census())
+        current, census = seal.key_id(self.keyring.master_public_key()), dict(self.keyring.census())
         shredded, sealed = census.pop(None, 0), census.pop(current, 0)
         retired = tuple((key_id.hex(), count) for key_id, count in census.items() if key_id is not None and count)
         return KeyState(current.hex(), sealed, shredded, retired)

@@ -33,7 +33,7 @@ class Keyring:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._engine = engine
-        self._master_public_key = master_public_key
+        self.master_public_key = master_public_key
         self._random_bytes = random_bytes
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class Keyring:
         """
         if (there := self.get(ref)) is not None:
             return there
-        master_public_key = self._master_public_key()
+        master_public_key = self.master_public_key()
         fresh = self._fresh(ref, master_public_key, now=now)
         with database.writing(self._engine) as connection:
             database.lock(connection, _MASTER_LOCK)  # a master key is retired before or after this, not in between

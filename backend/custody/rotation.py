@@ -6,7 +6,7 @@ sealed can be opened with the files that are there, and the old key is gone only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -152,28 +152,6 @@ class Rotation:
 
     def _note(self, action: str, public_key: bytes, detail: Detail) -> None:
         self._log.append([NewEvent(self._actor, action, _name(public_key), detail)], now=self._clock())
-
-
-@dataclass(frozen=True, slots=True)
-class MasterKeyStatus:
-    """Which master key is the current one, and how many subjects' keys are sealed to each, by its id."""
-
-    key_id: str
-    sealed_to: Mapping[str, int]
-    shredded: int
-
-    @property
-    def rotating(self) -> bool:
-        """Whether something is sealed to another key than the current one: a rotation is not finished."""
-        return bool(set(self.sealed_to) - {self.key_id})
-
-
-def status(master_public_key: bytes, keyring: Keyring) -> MasterKeyStatus:
-    """How far the subjects' keys are. Needs no private key. Raises `CustodyUnavailableError`."""
-    census = dict(keyring.census())
-    shredded = census.pop(None, 0)
-    sealed_to = {key_id.hex(): count for key_id, count in census.items() if key_id is not None}
-    return MasterKeyStatus(_name(master_public_key), sealed_to, shredded)
 
 
 def _name(public_key: bytes) -> str:

@@ -138,7 +138,7 @@ def test_keys_are_listed_by_the_master_key_they_are_sealed_to(keys_engine: Engin
     other = seal.generate_key_pair()
     theirs = Keyring(keys_engine, lambda: other.public_key).ensure(SUBJECT, now=NOW)
     keyring.shred(SubjectRef(PROJECT, "gone"), now=NOW)
-    mine = seal.key_id(keyring._master_public_key())
+    mine = seal.key_id(keyring.master_public_key())
     assert set(keyring.subjects(sealed_to=mine)) == ours
     assert keyring.subjects(sealed_to=seal.key_id(other.public_key)) == (theirs,)
     assert keyring.subjects(sealed_to=bytes(8)) == ()
@@ -162,7 +162,7 @@ def test_a_key_is_sealed_anew_unless_it_changed_meanwhile(keyring: Keyring) -> N
 
 def test_no_key_is_made_under_a_retired_master_key(keys_engine: Engine, keyring: Keyring) -> None:
     """As by a worker whose public file was not exchanged."""
-    made, old = keyring.ensure(SUBJECT, now=NOW), keyring._master_public_key()
+    made, old = keyring.ensure(SUBJECT, now=NOW), keyring.master_public_key()
     for _ in range(2):
         keyring.retire(old, now=NOW)
     late = SubjectRef(PROJECT, "late")
@@ -187,7 +187,7 @@ def test_keys_that_are_made_while_a_master_key_is_retired_are_seen_by_whoever_re
     database_url: str, keyring: Keyring
 ) -> None:
     """Either a key is there when `retire` returns, or it is refused."""
-    old = keyring._master_public_key()
+    old = keyring.master_public_key()
     engines = [database.open_keys(database_url) for _ in range(4)]
     made: list[SubjectRef] = []
 
@@ -227,7 +227,7 @@ def test_without_a_master_key_no_subject_key_is_made(keys_engine: Engine) -> Non
 
 def test_a_keyring_that_is_locked_can_be_tried_again(keys_engine: Engine, keyring: Keyring) -> None:
     with database.writing(keys_engine) as connection:
-        fresh = keyring._fresh(SUBJECT, keyring._master_public_key(), now=NOW)
+        fresh = keyring._fresh(SUBJECT, keyring.master_public_key(), now=NOW)
         connection.execute(subject_keys.insert().values(_row(fresh)))
         with pytest.raises(CustodyUnavailableError) as caught:
             keyring.ensure(SUBJECT, now=NOW)
