@@ -113,15 +113,30 @@ class Site:
     ) -> str:
         """A photo of several faces, the first one `subject`'s, sealed and published; its id."""
         photo_id = secrets.token_hex(16)
-        original = picture(seed=len(self.originals))
-        ovals = tuple(face(index) for index in range(faces))
-        self.published[photo_id] = file = images.encode(covered(original, ovals), format)
-        self.originals[photo_id] = original
+        self.originals[photo_id] = picture(seed=len(self.originals))
+        self._store(photo_id, subject, format, colour=90, faces=faces, lasts=lasts)
+        return photo_id
+
+    def seal_anew(self, photo_id: str) -> None:
+        """The photo anonymized once more, in another way, as under a changed policy; what was sealed before stays."""
+        self._store(photo_id, SUBJECT, "png", colour=120, faces=2, lasts=None)
+
+    def _store(
+        self,
+        photo_id: str,
+        subject: str | None,
+        format: images.Format,
+        *,
+        colour: int,
+        faces: int,
+        lasts: timedelta | None,
+    ) -> None:
+        original, ovals = self.originals[photo_id], tuple(face(index) for index in range(faces))
+        self.published[photo_id] = file = images.encode(covered(original, ovals, colour=colour), format)
         payloads = recovery.protect(original, images.decode(file), ovals, lossy=format == "jpeg")
         records = [self.seal(photo_id, subject, payload, file, lasts=lasts) for payload in payloads]
         sealed = NewEvent("worker", SEALED, photo_id, digests(records) if self.digests_logged else {})
         Vault(self.vault_engine).store(records, [sealed], now=NOW)
-        return photo_id
 
     def seal(
         self,
@@ -219,11 +234,11 @@ def face(index: int) -> AnonymizedFace:
     return AnonymizedFace(index, box, points, expression, (left, top, width, height), oval, Verdict("covered"))
 
 
-def covered(original: Image, faces: tuple[AnonymizedFace, ...]) -> Image:
+def covered(original: Image, faces: tuple[AnonymizedFace, ...], *, colour: int = 90) -> Image:
     """The picture with its faces painted over."""
     published = original.copy()
     for one in faces:
-        published[within(one)][one.mask] = (90, 91, 92)
+        published[within(one)][one.mask] = (colour, colour + 1, colour + 2)
     return published
 
 
