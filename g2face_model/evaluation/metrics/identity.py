@@ -173,8 +173,9 @@ def _own(measurements: Measurements, method: str, recogniser: str) -> Iterator[F
         known = [(vector, measurements.array(after, f"embedding.{recogniser}")) for vector, after in both]
         cosines = np.array([float(a @ b) for a, b in known if a is not None and b is not None])
         threshold = measurements.judges[recogniser].threshold
-        yield share("own_match", accepted(cosines, threshold), headline=True, by=by | {"probes": name})
-        yield mean("own_similarity", cosines, Unit.COSINE, by=by | {"probes": name})
+        if len(cosines):
+            yield share("own_match", accepted(cosines, threshold), headline=True, by=by | {"probes": name})
+            yield mean("own_similarity", cosines, Unit.COSINE, by=by | {"probes": name})
 
 
 def _linked(measurements: Measurements, method: str, recogniser: str) -> Iterator[Figure]:

@@ -58,6 +58,8 @@ def compute(measurements: Measurements) -> Findings:
     notes: list[Note] = []
     for method in measurements.compared:
         pairs = measurements.pairs(method)
+        if not pairs:
+            continue
         figures += _kept(method, pairs)
         for faces, own in _groups(pairs):
             by = {"method": method, "faces": faces}
@@ -68,7 +70,7 @@ def compute(measurements: Measurements) -> Findings:
             notes.append(Note("landmarks_unsure", {"method": method, "faces": unsure, "all": len(pairs)}))
     if not figures:
         notes.append(Note("no_faces", warning=True))
-    return Findings(NAME, tuple(figures), _LAYOUTS, tuple(own for own in rankings if own.faces), tuple(notes))
+    return Findings(NAME, tuple(figures), _LAYOUTS, tuple(rankings), tuple(notes))
 
 
 def nme(measurements: Measurements, pair: Pair) -> float:
@@ -99,8 +101,6 @@ def _groups(pairs: Sequence[Pair]) -> Iterator[tuple[str, list[Pair]]]:
 
 def _kept(method: str, pairs: Sequence[Pair]) -> Iterator[Figure]:
     by, count = {"method": method}, len(pairs)
-    if not count:
-        return
     after = [pair.after for pair in pairs]
     seen = [pair for pair in pairs if pair.before.detected]
     again = Share(sum(pair.after.detected for pair in seen), len(seen))
