@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import zipfile
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
@@ -14,13 +12,13 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.accounts import Role
-from backend.admin import headers, words
+from backend.admin import downloads, headers, words
 from backend.admin.disputes import Decision
 from backend.admin.frame import Answer, me, page
 from backend.admin.office import PAGE, Office
 from backend.admin.words import later
 from backend.custody.records import RecoveryRequest, RequestState
-from backend.custody.recovery import Retrieved, RetrievedPhoto
+from backend.custody.recovery import Retrieved
 from backend.errors import ConfigError, LabelStudioError, OfficeError
 from backend.labelstudio.annotations import Label
 from backend.ledger.records import Photo
@@ -147,7 +145,7 @@ def _add_retrieval(pages: Blueprint, office: Office, clock: Callable[[], datetim
     def retrieve(request_id: str) -> Answer:
         retrieved = office.retrieve(me(), request_id, now=clock())
         if request.form.get("as") == "file":
-            return _download(retrieved)
+            return downloads.attachment(retrieved)
         asked = office.get(me(), request_id, now=clock())
         shown = _request_page(
             office, asked, template="retrieved.html", pictures=_pictures(retrieved), bit_exact=retrieved.bit_exact
@@ -251,24 +249,6 @@ def _pictures(retrieved: Retrieved) -> list[dict[str, Any]]:
 
 def _data(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _download(retrieved: Retrieved) -> Response:
-    """One photo as a PNG file, several as a ZIP archive; named by ids alone."""
-    name, photos = retrieved.request_id[:8], retrieved.photos
-    if len(photos) == 1:
-        data, kind, name = photos[0].png, "image/png", f"{name}-{photos[0].photo_id[:8]}.png"
-    else:
-        data, kind, name = _archive(photos), "application/zip", f"{name}.zip"
-    return Response(data, mimetype=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-def _archive(photos: Collection[RetrievedPhoto]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNG files do not get smaller
-        for photo in photos:
-            archive.writestr(f"{photo.photo_id}.png", photo.png)
-    return buffer.getvalue()
 
 
 def _asked(made: RecoveryRequest) -> AnyResponse:

@@ -67,6 +67,20 @@ def _add_withdrawing(pages: Blueprint, office: Office, clock: Callable[[], datet
         flash(words.gettext("Withdrawn. Nothing of this person is opened from now on."), "good")
         return redirect(url_for("pages.withdrawals", _anchor=made.withdrawal_id))
 
+    @pages.post("/withdrawals/project")
+    def withdraw_project() -> Answer:
+        """Everybody at once, by whoever has typed the project's title."""
+        me().require(Role.KEY_OFFICER)
+        project_id = request.form.get("project_id", "")
+        titles = {project.project_id: project.title for project in office.projects(me())}
+        if titles.get(project_id) != request.form.get("title", "").strip():
+            flash(words.gettext("This is not the project's title, so nobody was withdrawn."), "bad")
+            return page("new_withdrawal.html", office, section="withdrawals", chosen_project=project_id), 400
+        made = office.withdraw_project(me(), project_id, now=clock())
+        told = words.ngettext("%(count)s person is withdrawn.", "%(count)s people are withdrawn.", len(made))
+        flash(told % {"count": words.number(len(made))}, "good")
+        return redirect(url_for("pages.withdrawals"))
+
 
 def _told(report: SweepReport) -> str:
     counts = words.gettext("Swept: %(shredded)s shredded, %(expired)s records expired.") % {

@@ -94,3 +94,19 @@ def test_an_auditor_looks_on(restricted: Restricted, photo: Photo) -> None:
     assert "<form" not in page.partition("<main")[2]
     assert auditor.get("/withdrawals/new").status_code == 403
     assert auditor.post("/sweep").status_code == 403
+
+
+def test_a_whole_project_is_withdrawn_by_typing_its_title(restricted: Restricted, photo: Photo) -> None:
+    restricted.project("Bus stop", labelstudio_id=8)
+    officer = restricted.signed_in(KEEPS)
+    wrong = officer.post("/withdrawals/project", data={"project_id": photo.project_id, "title": "Bus stop"})
+    assert wrong.status_code == 400
+    assert "nobody was withdrawn" in wrong.text
+    assert "Nobody has withdrawn" in officer.get("/withdrawals").text
+    right = officer.post("/withdrawals/project", data={"project_id": photo.project_id, "title": "Waiting room "})
+    assert right.status_code == 302
+    page = officer.get("/withdrawals").text
+    assert "2 people are withdrawn." in page
+    assert page.count("Grace period") == 2
+    unknown = officer.post("/withdrawals/project", data={"project_id": "f" * 32, "title": ""})
+    assert unknown.status_code == 400
