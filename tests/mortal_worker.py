@@ -69,6 +69,14 @@ def ended(process: BaseProcess, *, within_s: float = 60.0) -> int | None:
     return process.exitcode
 
 
+def eventually(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
+    """Wait until what other processes do has come to it."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
+        time.sleep(0.02)
+
+
 def main(orders: Orders) -> None:
     with (orders.folder / "log").open("ab") as log:
         os.dup2(log.fileno(), 2)

@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import label_studio_double
 import mortal_worker
 import numpy as np
-import own_redis
 import pytest
 from label_studio_double import Double
-from mortal_worker import LEASE_S, Orders, ended
+from mortal_worker import LEASE_S, Orders, ended, eventually
 from own_redis import OwnRedis
 from workshop import LABELSTUDIO_PROJECT, Workshop, later, painting
 
-from backend.labelstudio.labels import expression_config
 from backend.ledger.records import Photo, PhotoState, Project
 from g2face_model import images
 from worker.reconcile import reconcile
@@ -33,25 +30,6 @@ TASK_STEPS = (
 PUBLISHING_STEPS = ("publishing", "looked up", "imported", "shown", "published", "deleted")
 ADOPTION_STEPS = ("claimed", "fetched", "locked", "ready", "replaced", "predicted", "shown", "published")
 SUBJECT = "Ada Example"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    with own_redis.running(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with label_studio_double.running(expression_config()) as running:
-        yield running
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, redis: OwnRedis, double: Double) -> Iterator[Workshop]:
-    made = Workshop(tmp_path / "workshop", redis_url=redis.url, double=double)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -89,13 +67,6 @@ def steps(workshop: Workshop) -> list[str]:
 
 def await_step(workshop: Workshop, name: str) -> None:
     eventually(lambda: (workshop.folder / "steps").exists() and name in steps(workshop))
-
-
-def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come to that"
-        time.sleep(0.02)
 
 
 def assert_done_once(workshop: Workshop, double: Double, photo: Photo, *, number: int = 0) -> None:

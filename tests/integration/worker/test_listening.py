@@ -4,55 +4,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import label_studio_double
 import mortal_worker
-import own_redis
 import pytest
-from label_studio_double import Double
-from mortal_worker import Orders, ended
+from mortal_worker import Orders, ended, eventually
 from own_redis import OwnRedis
 from workshop import Workshop, painting, task_of
 
 from backend.errors import QueueError
-from backend.labelstudio.labels import expression_config
 from backend.ledger.records import PhotoState
 from g2face_model import images
 from worker.listening import listen
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    with own_redis.running(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with label_studio_double.running(expression_config()) as running:
-        yield running
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, redis: OwnRedis, double: Double) -> Iterator[Workshop]:
-    made = Workshop(tmp_path / "workshop", redis_url=redis.url, double=double)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def orders(workshop: Workshop) -> Orders:
-    return Orders(workshop.folder, workshop.redis_url, workshop.labelstudio_url, stay=True, lease_s=60)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come to that"
-        time.sleep(0.02)
 
 
 def test_a_worker_told_to_stop_finishes_its_photo_and_starts_no_other(workshop: Workshop, orders: Orders) -> None:

@@ -9,20 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import label_studio_double
 import numpy as np
-import own_redis
 import pytest
 from label_studio_double import TOKEN, Double
+from mortal_worker import eventually
 from own_redis import OwnRedis
 from stand_in import StandIn
 from workshop import Workshop, task_of
 
 from backend.jobs import Jobs
-from backend.labelstudio.labels import expression_config
 from backend.ledger.records import Photo, PhotoState
 from backend.redis_server import EmbeddedRedis
 from g2face_model import images
@@ -30,25 +28,6 @@ from g2face_model.weights import WeightStore
 from worker.__main__ import main
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    with own_redis.running(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with label_studio_double.running(expression_config()) as running:
-        yield running
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, redis: OwnRedis, double: Double) -> Iterator[Workshop]:
-    made = Workshop(tmp_path / "workshop", redis_url=redis.url, double=double)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -183,13 +162,6 @@ def test_a_worker_follows_a_redis_of_our_own_that_was_started_anew(
         conductor.join()
         workshop.close()
     assert [published(photo) for photo in photos] == [True, True]
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come to that"
-        time.sleep(0.02)
 
 
 def test_a_portrait_from_the_inbox_to_label_studio_and_back(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pytest
 from workshop import Workshop, painting, task_of
 
 from backend.custody import key_files, master
@@ -18,13 +15,6 @@ from backend.ledger.records import Photo
 from g2face_model import images
 from worker.runtime import Runtime
 from worker.task import anonymize, take
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, redis_url: str) -> Iterator[Workshop]:
-    made = Workshop(tmp_path / "shop", redis_url=redis_url)
-    yield made
-    made.close()
 
 
 def work(runtime: Runtime, workshop: Workshop, photo: Photo) -> Photo:
