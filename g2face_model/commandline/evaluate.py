@@ -59,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     if not args.photos.is_dir():
         return usage(f"no such folder: {args.photos.name}")
-    if min(args.jobs, args.threads, args.limit or 1) < 1:
+    if min(args.jobs, args.threads, 1 if args.limit is None else args.limit) < 1:
         return usage("--jobs, --threads and --limit have to be at least 1")
     if args.out.exists() and (not args.out.is_dir() or args.out.samefile(args.photos)):
         return usage("--out has to be a folder, and not the one that is read")
