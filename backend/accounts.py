@@ -23,6 +23,7 @@ from backend.ledger.database import reading, writing
 from backend.ledger.tables import AccountRow
 from backend.passwords import Passwords, check_strength
 from backend.tokens import Tokens
+from backend.vouchers import Vouchers
 
 _FAILURES_ALLOWED = 5
 _LOCKED_FOR = timedelta(minutes=5)
@@ -59,7 +60,8 @@ class Account:
     """A person who may sign in. must_change: their password was made here and shown once, so it has to be replaced.
     session_version: sessions that began under another one have ended: the password was changed since, or the account
     was off. enrolment: how many second factors were begun; enrolled: the last one holds. openid: they have signed in
-    through an OpenID provider, which knows them."""
+    through an OpenID provider, which knows them. vouched: the admin has made it what it is; no role counts there
+    otherwise."""
 
     account_id: str
     email: str
@@ -70,6 +72,7 @@ class Account:
     enrolment: int
     enrolled: bool
     openid: bool
+    vouched: bool
     created_at: datetime
 
     def require(self, role: Role) -> None:
@@ -85,16 +88,18 @@ class Accounts:
         self,
         engine: Engine,
         *,
+        voucher_key: bytes | None = None,
         new_secret: Callable[[], str] = _new_secret,
         hasher: argon2.PasswordHasher | None = None,
     ) -> None:
-        """`new_secret` makes one-time passwords and tokens. `hasher`: see `Passwords`; hashes made at other costs are
-        renewed when their owner signs in."""
+        """voucher_key: the admin's, see `Vouchers`. `new_secret` makes one-time passwords and tokens. `hasher`: see
+        `Passwords`; hashes made at other costs are renewed when their owner signs in."""
         self._engine = engine
         self._new_secret = new_secret
         self._passwords = Passwords(hasher)
-        self.tokens = Tokens(engine, new_secret=new_secret)
-        self.enrolments = Enrolments(engine)
+        self._vouchers = Vouchers(voucher_key)
+        self.tokens = Tokens(engine, new_secret=new_secret, vouchers=self._vouchers)
+        self.enrolments = Enrolments(engine, vouchers=self._vouchers)
 
     def create(
         self, email: str, *, roles: Collection[str], now: datetime, account_id: str | None = None
@@ -103,9 +108,9 @@ class Accounts:
         unless somebody has written down already which it will be. Raises `LedgerError` if the address is taken."""
         if "@" not in email:
             raise LedgerError("an account goes by an e-mail address")
-        password = self._new_secret()
+        password, account_id = self._new_secret(), account_id or new_account_id()
         row = {
-            "account_id": account_id or new_account_id(),
+            "account_id": account_id,
             "email": _email(email),
             "password_hash": self._passwords.hash(password),
             "must_change": True,
@@ -121,7 +126,8 @@ class Accounts:
         try:
             with writing(self._engine) as connection:
                 connection.execute(insert(AccountRow).values(**row))
-                return _account(_row(connection, str(row["account_id"]))), password
+                made = self._vouchers.change(connection, account_id, anew=True, on=True)
+                return self._account(made), password
         except IntegrityError:
             raise LedgerError("there is an account of this e-mail address already") from None
 
@@ -137,7 +143,7 @@ class Accounts:
     def account(self, account_id: str) -> Account:
         """The account of this id. Raises `ForbiddenError` if there is none or it is off."""
         with reading(self._engine) as connection:
-            account = _account(_row(connection, account_id))
+            account = self._account(_row(connection, account_id))
         if not account.on:
             raise ForbiddenError("this account is off")
         return account
@@ -146,18 +152,39 @@ class Accounts:
         """The account of this e-mail address, on or off."""
         with reading(self._engine) as connection:
             row = connection.execute(_of_email(email)).one_or_none()
-        return None if row is None else _account(row)
+        return None if row is None else self._account(row)
 
     def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         with reading(self._engine) as connection:
             rows = connection.execute(select(AccountRow.__table__).order_by(AccountRow.created_at, AccountRow.email))
-            return [_account(row) for row in rows]
+            return [self._account(row) for row in rows]
 
     def switch(self, account_id: str, *, on: bool) -> None:
         """Let an account in, or no longer; its tokens with it. Sessions from before do not come back."""
         ending: dict[str, Any] = {} if on else {"session_version": AccountRow.session_version + 1}
         self._change(account_id, on=on, **ending)
+
+    def vouch(self, account_id: str, roles: Collection[str]) -> str:
+        """Let an account count at the admin that was made or changed elsewhere, with these roles and nothing of what it
+        had: a new one-time password, no second factor, no provider, no tokens. Returns that password."""
+        password = self._new_secret()
+        self.tokens.revoke_all(account_id)
+        self._change(
+            account_id,
+            anew=True,
+            roles=sorted(_roles(roles)),
+            password_hash=self._passwords.hash(password),
+            must_change=True,
+            enrolment=AccountRow.enrolment + 1,
+            enrolled=False,
+            last_step=None,
+            wrong_codes=0,
+            openid_issuer=None,
+            openid_subject=None,
+            session_version=AccountRow.session_version + 1,
+        )
+        return password
 
     def set_roles(self, account_id: str, roles: Collection[str]) -> Account:
         """Give an account these roles instead of its own, at once. Raises `LedgerError` for a role there is not."""
@@ -178,7 +205,7 @@ class Accounts:
             self._count_failure(row.account_id, now=now)
             raise ForbiddenError(_WRONG)
         fresh: dict[str, Any] = {"failures": 0, "locked_until": None}
-        if self._passwords.is_outdated(row.password_hash):
+        if self._passwords.is_outdated(row.password_hash) and (row.voucher is None or self._vouchers.hold(row)):
             fresh["password_hash"] = self._passwords.hash(password)
         return self._change(row.account_id, **fresh)
 
@@ -213,7 +240,7 @@ class Accounts:
             row = self._of_openid(issuer, subject)
         if row is None or not row.on:
             raise ForbiddenError("there is no account here for whom the provider has signed in")
-        return _account(row)
+        return self._account(row)
 
     def forget_openid(self, account_id: str) -> None:
         """Part an account from its OpenID provider's name for it; all sessions end."""
@@ -226,10 +253,12 @@ class Accounts:
             return connection.execute(select(AccountRow.__table__).where(*them)).one_or_none()
 
     def _introduce(self, issuer: str, subject: str, email: str) -> None:
-        unknown = AccountRow.email == _email(email), AccountRow.openid_subject.is_(None), AccountRow.on
-        values = {"openid_issuer": issuer, "openid_subject": subject}
+        unknown = AccountRow.openid_subject.is_(None)
+        values: dict[str, Any] = {"openid_issuer": issuer, "openid_subject": subject}
         with suppress(IntegrityError), writing(self._engine) as connection:  # another sign-in was faster
-            connection.execute(update(AccountRow).where(*unknown).values(**values))
+            row = connection.execute(_of_email(email)).one_or_none()
+            if row is not None and row.on and self._vouchers.hold(row):
+                self._vouchers.change(connection, row.account_id, unknown, **values)
 
     def _ensure(self, role: Role, email: str, roles: Collection[str], *, now: datetime) -> tuple[str, str] | None:
         if any(role in account.roles for account in self.accounts()):
@@ -260,8 +289,24 @@ class Accounts:
 
     def _change(self, account_id: str, **values: Any) -> Account:
         with writing(self._engine) as connection:
-            connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(**values))
-            return _account(_row(connection, account_id))
+            return self._account(self._vouchers.change(connection, account_id, **values))
+
+    def _account(self, row: Row[Any] | None) -> Account:
+        if row is None:
+            raise ForbiddenError("there is no such account")
+        return Account(
+            account_id=row.account_id,
+            email=row.email,
+            roles=frozenset(_roles(row.roles)),
+            must_change=row.must_change,
+            on=row.on,
+            session_version=row.session_version,
+            enrolment=row.enrolment,
+            enrolled=row.enrolled,
+            openid=row.openid_subject is not None,
+            vouched=self._vouchers.hold(row),
+            created_at=row.created_at,
+        )
 
 
 def _of_email(email: str) -> Any:
@@ -285,18 +330,3 @@ def _row(connection: Connection, account_id: str) -> Row[Any]:
     if row is None:
         raise ForbiddenError("there is no such account")
     return row
-
-
-def _account(row: Row[Any]) -> Account:
-    return Account(
-        account_id=row.account_id,
-        email=row.email,
-        roles=frozenset(_roles(row.roles)),
-        must_change=row.must_change,
-        on=row.on,
-        session_version=row.session_version,
-        enrolment=row.enrolment,
-        enrolled=row.enrolled,
-        openid=row.openid_subject is not None,
-        created_at=row.created_at,
-    )

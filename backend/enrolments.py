@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, or_, update
 
 from backend.errors import ForbiddenError
 from backend.ledger.database import writing
 from backend.ledger.tables import AccountRow
+from backend.vouchers import Vouchers
 
 _WRONG = "wrong code, or one that was used already, or too many wrong ones: then wait"
 _FAILURES_ALLOWED = 5
@@ -19,30 +21,28 @@ _LOCKED_FOR_AT_MOST = timedelta(days=1)
 class Enrolments:
     """The second factors of the accounts. Codes are told apart by their time step, which only grows."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, *, vouchers: Vouchers) -> None:
+        self._engine, self._vouchers = engine, vouchers
 
     def begin(self, account_id: str) -> int:
         """The number of a new enrolment; one that was begun before and not completed can no longer be. Raises
         `ForbiddenError` when the account has a second factor."""
-        bare = update(AccountRow).where(AccountRow.account_id == account_id, AccountRow.enrolled.is_(False))
-        counted = bare.values(enrolment=AccountRow.enrolment + 1).returning(AccountRow.enrolment)
+        bare, more = AccountRow.enrolled.is_(False), AccountRow.enrolment + 1
         with writing(self._engine) as connection:
-            number = connection.scalar(counted)
-        if number is None:
+            row = self._vouchers.change(connection, account_id, bare, enrolment=more)
+        if row is None:
             raise ForbiddenError("this account has a second factor already")
-        return int(number)
+        return int(row.enrolment)
 
     def complete(self, account_id: str, number: int, *, step: int) -> None:
         """The enrolment of this number holds, shown by a code of time step `step`, which counts as used.
 
         Raises `ForbiddenError` when another one was begun or completed meanwhile.
         """
-        begun = update(AccountRow).where(
-            AccountRow.account_id == account_id, AccountRow.enrolment == number, AccountRow.enrolled.is_(False)
-        )
+        begun = AccountRow.enrolment == number, AccountRow.enrolled.is_(False)
+        values: dict[str, Any] = {"enrolled": True, "last_step": step, "wrong_codes": 0}
         with writing(self._engine) as connection:
-            if connection.execute(begun.values(enrolled=True, last_step=step, wrong_codes=0)).rowcount == 0:
+            if self._vouchers.change(connection, account_id, *begun, **values) is None:
                 raise ForbiddenError("the second factor was set up elsewhere meanwhile: sign in again")
 
     def accept(self, account_id: str, step: int | None, *, now: datetime) -> None:
@@ -68,7 +68,7 @@ class Enrolments:
 
     def reset(self, account_id: str) -> None:
         """Forget a lost second factor: the next sign-in sets up a new one. All sessions end."""
-        values = {
+        values: dict[str, Any] = {
             "enrolment": AccountRow.enrolment + 1,
             "enrolled": False,
             "last_step": None,
@@ -76,7 +76,7 @@ class Enrolments:
             "session_version": AccountRow.session_version + 1,
         }
         with writing(self._engine) as connection:
-            connection.execute(update(AccountRow).where(AccountRow.account_id == account_id).values(**values))
+            self._vouchers.change(connection, account_id, **values)
 
 
 def _unlocked(now: datetime) -> ColumnElement[bool]:

@@ -279,6 +279,10 @@ class Settings(BaseSettings):
         """What the admins' one-time codes are derived from: whoever has the database alone cannot make them."""
         return self._key(None, "admin", "second-factor.key")
 
+    def voucher_key(self) -> bytes:
+        """What the admin vouches with for accounts and tokens: whoever can write to their database cannot make one."""
+        return self._key(None, "admin", "voucher.key")
+
     def pseudonym_key(self) -> bytes:
         """What subjects are named with in the audit log."""
         return self._key(None, "admin", "pseudonym.key")

@@ -14,34 +14,37 @@ from sqlalchemy import Engine, Row, delete, insert, select
 from backend.errors import ForbiddenError
 from backend.ledger.database import reading, writing
 from backend.ledger.tables import TokenRow
+from backend.vouchers import Vouchers
 
 _MAX_CHARACTERS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is known of a token; the token itself is not kept."""
+    """What is known of a token; the token itself is not kept. vouched: the admin made it."""
 
     token_id: str
     account_id: str
     scopes: frozenset[str]
     created_at: datetime
     expires_at: datetime | None
+    vouched: bool
 
 
 class Tokens:
     """All accounts' tokens, in the ledger's database."""
 
-    def __init__(self, engine: Engine, *, new_secret: Callable[[], str]) -> None:
-        self._engine, self._new_secret = engine, new_secret
+    def __init__(self, engine: Engine, *, new_secret: Callable[[], str], vouchers: Vouchers) -> None:
+        self._engine, self._new_secret, self._vouchers = engine, new_secret, vouchers
 
     def issue(
         self, account_id: str, *, scopes: Collection[str], expires_at: datetime | None, now: datetime
     ) -> tuple[Token, str]:
         """A new token of this account, and what to send, which is shown this once. Those that expired are dropped."""
         secret = self._new_secret()
+        token_id = secrets.token_hex(16)
         row = {
-            "token_id": secrets.token_hex(16),
+            "token_id": token_id,
             "account_id": account_id,
             "token_sha256": _sha256(secret),
             "scope": " ".join(sorted(scopes)),
@@ -52,7 +55,9 @@ class Tokens:
         with writing(self._engine) as connection:
             connection.execute(expired)
             connection.execute(insert(TokenRow).values(**row))
-        return Token(str(row["token_id"]), account_id, frozenset(scopes), now, expires_at), secret
+            self._vouchers.give(connection, token_id)
+            kept = connection.execute(select(TokenRow.__table__).where(TokenRow.token_id == token_id)).one()
+        return self._token(kept), secret
 
     def verify(self, secret: str, *, now: datetime) -> Token:
         """The token that was sent. Raises `ForbiddenError`, in the same words whatever was wrong."""
@@ -61,14 +66,14 @@ class Tokens:
             row = connection.execute(query).one_or_none()
         if row is None or (row.expires_at is not None and row.expires_at <= now):
             raise ForbiddenError("this token is not valid here")
-        return _token(row)
+        return self._token(row)
 
     def of(self, account_id: str) -> list[Token]:
         """An account's tokens, oldest first."""
         query = select(TokenRow.__table__).where(TokenRow.account_id == account_id)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(TokenRow.created_at, TokenRow.token_id))
-            return [_token(row) for row in rows]
+            return [self._token(row) for row in rows]
 
     def revoke(self, account_id: str, token_id: str) -> None:
         """End one of an account's tokens. Raises `ForbiddenError` if it has none of this id."""
@@ -84,11 +89,11 @@ class Tokens:
         with writing(self._engine) as connection:
             return connection.execute(delete(TokenRow).where(TokenRow.token_id.in_(ids))).rowcount
 
+    def _token(self, row: Row[Any]) -> Token:
+        scopes, vouched = frozenset(row.scope.split()), self._vouchers.hold(row)
+        return Token(row.token_id, row.account_id, scopes, row.created_at, row.expires_at, vouched)
+
 
 def _sha256(secret: str) -> str:
     # Tokens are 32 random bytes: nothing to guess, so a fast hash is enough.
     return hashlib.sha256(secret[:_MAX_CHARACTERS].encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _token(row: Row[Any]) -> Token:
-    return Token(row.token_id, row.account_id, frozenset(row.scope.split()), row.created_at, row.expires_at)

@@ -146,7 +146,9 @@ def opened(
         office = wsgi.open_office(settings, stack)
         # What makes guessing dear makes testing slow; the real costs are tested with the accounts.
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-        office = dataclasses.replace(office, accounts=Accounts(office.ledger.engine, hasher=cheap))
+        office = dataclasses.replace(
+            office, accounts=Accounts(office.ledger.engine, hasher=cheap, voucher_key=settings.voucher_key())
+        )
         yield Restricted(office, settings, clock, workshop, _app(settings, office, clock))
 
 

@@ -248,6 +248,8 @@ class Door:
 
 
 def _require_some(account: Account) -> None:
-    """Raises `ForbiddenError` for whoever has no role here."""
+    """Raises `ForbiddenError` for whoever has no role here that was given here."""
     if not account.roles & ADMIN_ROLES:
         raise ForbiddenError("this account has no role here")
+    if not account.vouched:
+        raise ForbiddenError("this account was made or changed outside the admin: its roles have to be given here")

@@ -20,9 +20,11 @@ def actor(accounts: Accounts, secret: str, *, now: datetime) -> Actor:
     """
     token = accounts.tokens.verify(secret, now=now)
     mine = _scopes(token)
-    if not mine or token.expires_at is None or token.expires_at - token.created_at > LAST_AT_MOST:
-        raise ForbiddenError("this token is not valid here")
     account = accounts.account(token.account_id)
+    if not (mine and token.vouched and account.vouched and token.expires_at):
+        raise ForbiddenError("this token is not valid here")
+    if token.expires_at - token.created_at > LAST_AT_MOST:
+        raise ForbiddenError("this token is not valid here")
     return Actor(account.account_id, account.roles & {ROLE_OF[scope] for scope in mine}, account.email)
 
 

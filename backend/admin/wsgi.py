@@ -59,7 +59,7 @@ def open_office(settings: Settings, stack: ExitStack) -> Office:
     return Office(
         ledger=ledger,
         blobs=BlobStore(settings.storage()),
-        accounts=Accounts(ledger.engine),
+        accounts=Accounts(ledger.engine, voucher_key=settings.voucher_key()),
         audit=AuditLog(vault),
         recovery=Recovery(vault, keyring, master, rules=rules, pseudonym=pseudonym, known_head=heads.last),
         retention=Retention(vault, keyring, grace=grace, pseudonym=pseudonym, signing_key=signing_key, heads=heads),

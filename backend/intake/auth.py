@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from flask import Flask, Request, g, session
 from flask.sessions import SecureCookieSessionInterface
 
-from backend.accounts import Account, Accounts, Role
+from backend.accounts import ADMIN_ROLES, Account, Accounts, Role
 from backend.errors import ForbiddenError
 
 TOKEN_SCOPE = "intake"  # noqa: S105
@@ -62,6 +62,8 @@ class Door:
 
         Raises `ForbiddenError` when the present one is wrong or the new one is weak.
         """
+        if account.roles & ADMIN_ROLES:
+            raise ForbiddenError("change the password at the admin, where this account has roles too")
         if not account.must_change:
             self.accounts.verify(account.email, current, now=self._clock())
         self.begin(self.accounts.set_password(account.account_id, new))

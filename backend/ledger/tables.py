@@ -141,6 +141,7 @@ class AccountRow(Base):
     wrong_codes: Mapped[int]  # in a row
     openid_issuer: Mapped[str | None]
     openid_subject: Mapped[str | None]
+    voucher: Mapped[str | None] = mapped_column(Digest)  # the admin's, for what the account may do there
     created_at: Mapped[datetime]
 
 
@@ -152,4 +153,5 @@ class TokenRow(Base):
     token_sha256: Mapped[str] = mapped_column(Digest, unique=True)
     scope: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime | None]
+    voucher: Mapped[str | None] = mapped_column(Digest)
     created_at: Mapped[datetime]

@@ -79,7 +79,7 @@ def _add_tokens(parser: argparse.ArgumentParser) -> None:
 def show(registry: Registry, _options: argparse.Namespace) -> None:
     """One line per account."""
     for account in registry.accounts.accounts():
-        state = "on " if account.on else "off"
+        state = ("on " if account.on else "off") if account.vouched else "not made here"
         factor = "provider" if account.openid else "second factor" if account.enrolled else "no second factor yet"
         _tell(f"{account.account_id}  {state}  {account.email}  {', '.join(sorted(account.roles))}  {factor}")
 
@@ -97,11 +97,15 @@ def add(registry: Registry, options: argparse.Namespace) -> None:
 
 
 def set_roles(registry: Registry, options: argparse.Namespace) -> None:
-    """Give an account these roles instead of those it has."""
-    account_id = registry.find(options.email).account_id
-    registry.record("account.roles_changed", account_id)
-    account = registry.accounts.set_roles(account_id, options.roles)
-    _tell(", ".join(sorted(account.roles)))
+    """Give an account these roles instead of those it has. One that was not made here starts anew: its new one-time
+    password is shown once."""
+    account = registry.find(options.email)
+    registry.record("account.roles_changed", account.account_id)
+    if account.vouched:
+        registry.accounts.set_roles(account.account_id, options.roles)
+    else:
+        _tell(f"one-time password: {registry.accounts.vouch(account.account_id, options.roles)}")
+    _tell(", ".join(sorted(set(options.roles))))
 
 
 def off(registry: Registry, options: argparse.Namespace) -> None:
@@ -171,7 +175,9 @@ def _run(run: Callable[[Registry, argparse.Namespace], None], options: argparse.
 def _opened(settings: Settings) -> Iterator[Registry]:
     ledger, vault = Ledger.open(settings.database()), database.open_vault(settings.vault())
     try:
-        yield Registry(Accounts(ledger.engine), AuditLog(vault), lambda: datetime.now(UTC))
+        yield Registry(
+            Accounts(ledger.engine, voucher_key=settings.voucher_key()), AuditLog(vault), lambda: datetime.now(UTC)
+        )
     finally:
         ledger.close()
         vault.dispose()

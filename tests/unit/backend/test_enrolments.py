@@ -26,7 +26,7 @@ def later(**duration: float) -> datetime:
 def accounts(database_url: str) -> Iterator[Accounts]:
     engine = open_engine(database_url)
     upgrade(engine)
-    yield Accounts(engine, hasher=QUICK)
+    yield Accounts(engine, hasher=QUICK, voucher_key=b"v" * 32)
     engine.dispose()
 
 

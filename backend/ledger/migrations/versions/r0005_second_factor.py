@@ -1,4 +1,4 @@
-"""A second factor for an account, and who it is at an OpenID provider."""
+"""A second factor for an account, who it is at an OpenID provider, and what the admin vouches for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ def upgrade() -> None:
         sa.Column("wrong_codes", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("openid_issuer", sa.String(), nullable=True),
         sa.Column("openid_subject", sa.String(), nullable=True),
+        sa.Column("voucher", sa.String(64), nullable=True),
     ):
         op.add_column("accounts", column)
+    op.add_column("tokens", sa.Column("voucher", sa.String(64), nullable=True))
     op.create_index(_INDEX, "accounts", ["openid_issuer", "openid_subject"], unique=True)
 
 
 def downgrade() -> None:
     op.drop_index(_INDEX, "accounts")
-    for name in ("openid_subject", "openid_issuer", "wrong_codes", "last_step", "enrolled", "enrolment"):
+    op.drop_column("tokens", "voucher")
+    for name in ("voucher", "openid_subject", "openid_issuer", "wrong_codes", "last_step", "enrolled", "enrolment"):
         op.drop_column("accounts", name)

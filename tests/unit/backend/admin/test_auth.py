@@ -12,7 +12,7 @@ from admin_console import OFFICER, PASSWORD, Console, opened, type_password
 from flask.testing import FlaskClient
 from intake_counter import open_counter
 
-from backend.accounts import ADMIN_ROLES, Role
+from backend.accounts import ADMIN_ROLES, Accounts, Role
 from backend.admin.actors import Actor, Scope
 from backend.admin.auth import NOBODY, Door, UnknownCallerError
 from backend.admin.second_factor import SecondFactor
@@ -236,6 +236,38 @@ def test_a_well_signed_cookie_with_a_made_up_name_is_nobody(console: Console) ->
     with client.session_transaction() as session:
         session["name"] = "guess"
     assert not is_in(client)
+
+
+# People whom somebody else has written into the database
+
+
+def test_an_account_that_the_intake_made_has_no_role_here(console: Console) -> None:
+    intake = Accounts(console.office.ledger.engine)
+    made, password = intake.create("pm@example.org", roles=["manager", "key_officer"], now=console.clock())
+    client = console.browser()
+    answer = type_password(client, made.email, password)
+    assert (answer.status_code, "outside the admin" in answer.text) == (403, True)
+    assert client.get("/sign-in/code").location == "/sign-in"
+
+
+def test_a_session_ends_its_use_when_somebody_else_changes_the_account(console: Console) -> None:
+    account = console.with_phone(OFFICER, "auditor")
+    client = console.signed_in(account)
+    assert client.get("/audit").status_code == 200
+    Accounts(console.office.ledger.engine).set_roles(account.account_id, ["auditor", "approver"])
+    assert client.get("/audit").status_code == 403
+    console.accounts.vouch(account.account_id, ["auditor"])
+    assert client.get("/audit").location == "/sign-in"
+
+
+def test_a_taken_intake_replaces_no_officers_password_and_phone(console: Console) -> None:
+    account = console.with_phone()
+    intake = Accounts(console.office.ledger.engine)
+    intake.enrolments.reset(account.account_id)
+    password = intake.reset_password(account.account_id)
+    client = console.browser()
+    assert type_password(client, OFFICER, password).status_code == 403
+    assert client.get("/sign-in/code").location == "/sign-in"
 
 
 # What is written down

@@ -23,7 +23,7 @@ QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 def accounts(tmp_path: Path) -> Iterator[Accounts]:
     engine = open_engine(f"sqlite:///{tmp_path / 'test.sqlite3'}")
     upgrade(engine)
-    yield Accounts(engine, hasher=QUICK)
+    yield Accounts(engine, hasher=QUICK, voucher_key=b"v" * 32)
     engine.dispose()
 
 
@@ -84,6 +84,21 @@ def test_a_token_that_cannot_be_announced_is_not_made(accounts: Accounts, jane: 
     with pytest.raises(AuditError):
         issue(accounts, jane, [Scope.AUDIT], heard=refuse)
     assert accounts.tokens.of(jane.account_id) == []
+
+
+def test_a_token_that_was_written_into_the_database_is_nobody(accounts: Accounts, jane: Account) -> None:
+    forger = Accounts(accounts._engine, hasher=QUICK)
+    until = NOW + timedelta(days=1)
+    _, secret = forger.tokens.issue(jane.account_id, scopes=["admin:audit"], expires_at=until, now=NOW)
+    with pytest.raises(ForbiddenError, match="not valid here"):
+        programs.actor(accounts, secret, now=NOW)
+
+
+def test_a_token_of_an_account_that_was_changed_elsewhere_is_nobody(accounts: Accounts, jane: Account) -> None:
+    secret = issue(accounts, jane, [Scope.AUDIT])
+    Accounts(accounts._engine, hasher=QUICK).set_roles(jane.account_id, ["auditor", "approver"])
+    with pytest.raises(ForbiddenError, match="not valid here"):
+        programs.actor(accounts, secret, now=NOW)
 
 
 def test_what_is_listed_works_here(accounts: Accounts, jane: Account) -> None:

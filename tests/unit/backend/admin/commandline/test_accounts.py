@@ -17,6 +17,7 @@ from backend.custody import database
 from backend.custody.audit import AuditLog
 from backend.errors import ForbiddenError
 from backend.ledger.ledger import Ledger
+from backend.settings import Settings
 
 JANE = "jane@example.org"
 NOW = datetime.now(UTC)
@@ -44,7 +45,7 @@ def run(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG
 def accounts(data_dir: Path, run: Run) -> Iterator[Accounts]:
     run("list")  # makes the database
     ledger = Ledger.open(f"sqlite:///{data_dir / 'ledger.sqlite3'}")
-    yield Accounts(ledger.engine)
+    yield Accounts(ledger.engine, voucher_key=Settings.load().voucher_key())
     ledger.close()
 
 
@@ -122,6 +123,18 @@ def test_what_is_changed_is_announced(
     run(*words)
     assert changed(before, jane(accounts))
     assert written()[1:] == [(OPERATOR, action, account_id)]
+
+
+def test_an_account_of_the_intake_starts_anew_when_it_gets_a_role_here(run: Run, accounts: Accounts) -> None:
+    _, old = Accounts(accounts._engine).create(JANE, roles=["manager"], now=NOW)
+    assert "not made here" in run("list")
+    told = run("roles", JANE, "manager", "auditor")
+    new = one_time(told.splitlines(keepends=True)[0])
+    assert accounts.verify(JANE, new, now=NOW).roles == {Role.MANAGER, Role.AUDITOR}
+    with pytest.raises(ForbiddenError):
+        accounts.verify(JANE, old, now=NOW)
+    assert "no second factor yet" in run("list")
+    assert run("roles", JANE, "auditor") == "auditor\n", "from now on roles change without further ado"
 
 
 def test_a_new_one_time_password_replaces_the_old_one(run: Run, accounts: Accounts) -> None:
