@@ -1,7 +1,8 @@
 """Signed heads of the audit log, added line by line to a file: whoever holds one can tell when the log's tail is gone.
 
-A line is a signed document (see `signing`) that says how far the log went, and when. `deliver` brings each line to some
-other place, too: a head that lies beside the log is no proof against whoever can change both.
+A line is a signed document (see `signing`) that says how far the log went, when, and who was shredded since the line
+before, by keyed hash: a backup from before does not know. `deliver` brings each line to some other place, too: a head
+that lies beside the log is no proof against whoever can change both.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,15 +22,16 @@ from backend.custody.signing import SigningKey
 from backend.errors import AuditError, SignatureError
 
 KIND = "audit-head"
-_MAX_LINE_BYTES = 4096
+_CHUNK_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """How far the log went at a moment."""
+    """How far the log went at a moment, and the pseudonyms of those who were shredded since the head before."""
 
     head: Head
     at: datetime
+    shredded: frozenset[str] = frozenset()
 
 
 class AuditHeads:
@@ -50,9 +52,23 @@ class AuditHeads:
             raise AuditError(f"the exported heads of the audit log cannot be read: {error.strerror}") from None
         return None if line is None else self._read(line)
 
-    def export(self, head: Head, *, now: datetime) -> None:
-        """Add a head to the file, on the disk when this returns, and deliver it. Raises `AuditError`."""
-        line = encode(head, self._key, now=now)
+    def shredded(self) -> frozenset[str]:
+        """The pseudonyms of all who were shredded by the last head. Raises `AuditError` when a line was not signed by
+        our key or the file cannot be read."""
+        try:
+            with self._path.open("rb") as file:
+                return frozenset().union(*(signed.shredded for signed in read(file, self._key.public)))
+        except FileNotFoundError:
+            return frozenset()
+        except OSError as error:
+            raise AuditError(f"the exported heads of the audit log cannot be read: {error.strerror}") from None
+        except SignatureError as error:
+            raise AuditError(f"the exported heads of the audit log cannot be relied on: {error}") from None
+
+    def export(self, head: Head, *, now: datetime, shredded: Collection[str] = ()) -> None:
+        """Add a head to the file, on the disk when this returns, and deliver it. `shredded`: pseudonyms of those who
+        were since the head before. Raises `AuditError`."""
+        line = encode(head, self._key, now=now, shredded=shredded)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _append(self._path, line)
@@ -67,9 +83,16 @@ class AuditHeads:
             raise AuditError(f"the last exported head of the audit log cannot be relied on: {error}") from None
 
 
-def encode(head: Head, key: SigningKey, *, now: datetime) -> bytes:
+def encode(head: Head, key: SigningKey, *, now: datetime, shredded: Collection[str] = ()) -> bytes:
     """The line, with its end, that says how far the log goes at `now`."""
-    document = {"kind": KIND, "version": 1, "seq": head.seq, "hash": head.hash, "at": now.astimezone(UTC).isoformat()}
+    document = {
+        "kind": KIND,
+        "version": 1,
+        "seq": head.seq,
+        "hash": head.hash,
+        "at": now.astimezone(UTC).isoformat(),
+        "shredded": sorted(shredded),
+    }
     return signing.canonical(key.sign(document)) + b"\n"
 
 
@@ -98,7 +121,8 @@ def read(lines: Iterable[bytes], public: bytes) -> Iterator[SignedHead]:
 
 def _signed_head(document: dict[str, Any]) -> SignedHead:
     try:
-        return SignedHead(Head(int(document["seq"]), str(document["hash"])), datetime.fromisoformat(document["at"]))
+        head, at = Head(int(document["seq"]), str(document["hash"])), datetime.fromisoformat(document["at"])
+        return SignedHead(head, at, frozenset(str(one) for one in document["shredded"]))
     except (KeyError, TypeError, ValueError):
         raise SignatureError("this is no head of an audit log") from None
 
@@ -116,15 +140,23 @@ def _append(path: Path, line: bytes) -> None:
 
 def _last_line(file: IO[bytes]) -> bytes | None:
     end = _whole_bytes(file)
-    start = max(0, end - _MAX_LINE_BYTES)
+    start = _behind_newline(file, before=end - 1)
     file.seek(start)
-    lines = file.read(end - start).splitlines(keepends=True)
-    return lines[-1] if lines else None
+    return file.read(end - start) or None
 
 
 def _whole_bytes(file: IO[bytes]) -> int:
     """How far the file's whole lines go."""
-    size = file.seek(0, os.SEEK_END)
-    start = max(0, size - _MAX_LINE_BYTES)
-    file.seek(start)
-    return start + file.read(size - start).rfind(b"\n") + 1
+    return _behind_newline(file, before=file.seek(0, os.SEEK_END))
+
+
+def _behind_newline(file: IO[bytes], *, before: int) -> int:
+    """Where the line begins that reaches to `before`; the rest of the file is not read, however long it is."""
+    end = before
+    while end > 0:
+        start = max(0, end - _CHUNK_BYTES)
+        file.seek(start)
+        if (at := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + at + 1
+        end = start
+    return 0

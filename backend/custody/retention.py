@@ -7,7 +7,7 @@ after the days of grace.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from backend.custody import audit, database, expiry, receipts, shredding, withdr
 from backend.custody.audit import AuditLog, Head
 from backend.custody.heads import AuditHeads
 from backend.custody.keyring import Keyring
-from backend.custody.records import SubjectRef, Withdrawal, WithdrawalState
+from backend.custody.records import AuditEvent, Detail, NewEvent, SubjectRef, Withdrawal, WithdrawalState
 from backend.custody.shredding import Forget, Shredding
 from backend.custody.signing import SigningKey
 from backend.errors import AuditError, RequestStateError
@@ -162,34 +162,55 @@ class Retention:
             raise AuditError("the audit log does not tell of this withdrawal")
         return receipts.issue(withdrawal, event, self._signing_key)
 
-    def sweep(self, *, now: datetime, forget: Forget = lambda _: None, actor: str = SWEEPER) -> SweepReport:
+    def sweep(
+        self, *, now: datetime, forget: Forget = lambda _: None, actor: str = SWEEPER, accept_log: bool = False
+    ) -> SweepReport:
         """Carry out what is due, then export the audit log's head. `forget` makes the ledger forget a subject.
+
+        `accept_log`: go on with a log that does not lead to the head that was exported last, as after an old backup was
+        restored. That this was done is logged for good, and shows in every check against the older heads.
 
         What cannot be done leaves the rest to be done and is counted. Raises `AuditError` when nothing can be audited,
         for then nothing is shredded, and `CustodyUnavailableError`.
         """
         shredded, failed = self._shredding.due(now=now, forget=forget, actor=actor)
-        again, failed_again = self._shredding.again(now=now, forget=forget, actor=actor)
+        again, failed_again = self._shredding.again(remembered=self._remembered(), now=now, forget=forget, actor=actor)
         expired = expiry.delete(self._engine, actor=actor, now=now)
         clean = all([database.forget_deleted(self._engine), self._keyring.forget_deleted()])
-        head, problem = self._export(now=now)
+        head, problem = self._export(now=now, actor=actor, accept_log=accept_log)
         return SweepReport(shredded, again, expired, failed + failed_again, clean, head, problem)
 
-    def _export(self, *, now: datetime) -> tuple[Head | None, str | None]:
+    def _export(self, *, now: datetime, actor: str, accept_log: bool) -> tuple[Head | None, str | None]:
         """The head that was exported and why not, or why it was not delivered: a log that does not lead to the head
         before is not signed as if it did."""
+        shredded: set[str] = set()
         try:
-            last = self._heads.last() or audit.START
-            if not self._log.holds(last):
-                raise AuditError(f"the audit log does not lead to the head at event {last.seq} that was exported")
-            head = audit.verify(self._log.events(after=last.seq), start=last)
+            last = self._last(now=now, actor=actor, accept_log=accept_log)
+            head = audit.verify(_noting(self._log.events(after=last.seq), shredded), start=last)
         except AuditError as error:
             return None, str(error)
         try:
-            self._heads.export(head, now=now)
+            self._heads.export(head, now=now, shredded=shredded)
         except AuditError as error:
             return head, str(error)
         return head, None
+
+    def _last(self, *, now: datetime, actor: str, accept_log: bool) -> Head:
+        """From where on the log is to be verified. Raises `AuditError` when it does not lead there."""
+        last = self._heads.last() or audit.START
+        if self._log.holds(last):
+            return last
+        if not accept_log:
+            raise AuditError(f"the audit log does not lead to the head at event {last.seq} that was exported")
+        detail: Detail = {"seq": last.seq, "hash": last.hash}
+        self._log.append([NewEvent(actor, "audit.log_accepted", actor, detail)], now=now)
+        return audit.START
+
+    def _remembered(self) -> frozenset[str]:
+        try:
+            return self._heads.shredded()
+        except AuditError:  # the export tells of it
+            return frozenset()
 
     def _fresh(self, ref: SubjectRef, requested_by: str, *, now: datetime) -> Withdrawal:
         return Withdrawal(
@@ -208,3 +229,11 @@ def _refusal(withdrawal: Withdrawal, *, begun: bool, now: datetime) -> str | Non
     if withdrawal.state is not WithdrawalState.PENDING:
         return withdrawal.state
     return "due" if begun or now >= withdrawal.due_at else None
+
+
+def _noting(events: Iterable[AuditEvent], shredded: set[str]) -> Iterator[AuditEvent]:
+    """The events, and on the way the pseudonyms of those who were shredded."""
+    for event in events:
+        if event.action == receipts.SHREDDED:
+            shredded.add(str(event.detail["pseudonym"]))
+        yield event

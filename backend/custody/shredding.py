@@ -6,7 +6,7 @@ harm a second time, and each is audited once. What a backup from before brings b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -50,13 +50,16 @@ class Shredding:
                 failed += 1
         return shredded, failed
 
-    def again(self, *, now: datetime, forget: Forget, actor: str) -> tuple[int, int]:
+    def again(self, *, remembered: Collection[str], now: datetime, forget: Forget, actor: str) -> tuple[int, int]:
         """A backup from before the shredding brings keys or records back, and so does a worker that was slower than the
-        sweep: they go once more. How many subjects that were, and how many could not be. Raises `AuditError`."""
+        sweep: they go once more. `remembered`: pseudonyms of those who were shredded, whatever the databases know.
+
+        How many subjects that were, and how many could not be. Raises `AuditError`.
+        """
         with database.reading(self._engine) as connection:
             gone = withdrawals.pseudonyms(connection, WithdrawalState.SHREDDED)
             pending = withdrawals.pseudonyms(connection, WithdrawalState.PENDING)  # the next sweep's
-        returned = {ref for ref in self._returned(gone) if self._pseudonym(ref) not in pending}
+        returned = {ref for ref in self._returned({*gone, *remembered}) if self._pseudonym(ref) not in pending}
         failed = 0
         for ref in sorted(returned, key=lambda ref: (ref.project_id, ref.subject_id)):
             try:
@@ -84,7 +87,7 @@ class Shredding:
             yield from batch
             after = batch[-1]
 
-    def _returned(self, gone: Mapping[str, str]) -> Iterator[SubjectRef]:
+    def _returned(self, gone: Collection[str]) -> Iterator[SubjectRef]:
         """Who is shredded, by a withdrawal or by what is left of their key, and has a key or a record."""
         if gone:
             yield from (ref for ref in self.live() if self._pseudonym(ref) in gone)

@@ -28,10 +28,15 @@ def add_commands(commands: Commands) -> None:
     parser = commands.add_parser(
         "sweep", help="shred who withdrew and whose days of grace are over, delete what expired, export the log's head"
     )
+    parser.add_argument(
+        "--accept-log",
+        action="store_true",
+        help="go on with an audit log that an old backup brought back; first find out what is missing in it",
+    )
     parser.set_defaults(run=sweep)
 
 
-def sweep(_options: argparse.Namespace, settings: Settings) -> int:
+def sweep(options: argparse.Namespace, settings: Settings) -> int:
     """Once. 1 when something is left for a person to look at. Needs no master key."""
     with ExitStack() as stack:
         ledger = Ledger.open(settings.database())
@@ -50,7 +55,7 @@ def sweep(_options: argparse.Namespace, settings: Settings) -> int:
             signing_key=SigningKey.ensure(settings.signing_key()),
             heads=audit_heads(settings),
         )
-        report = retention.sweep(now=now, forget=forget)
+        report = retention.sweep(now=now, forget=forget, accept_log=options.accept_log)
     _tell(report)
     return 0 if report.complete else 1
 

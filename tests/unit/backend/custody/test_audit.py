@@ -256,6 +256,61 @@ def test_a_logged_event_is_known_whoever_caused_it(vault_engine: Engine) -> None
             assert not audit.is_logged(connection, dataclasses.replace(event, **changed))  # type: ignore[arg-type]
 
 
+def test_it_is_known_whether_the_chain_leads_through_a_head(vault_engine: Engine) -> None:
+    log = AuditLog(vault_engine)
+    events = log.append(numbered(4), now=NOW)
+    for head in (START, *(Head(event.seq, event.hash) for event in events)):
+        assert log.holds(head)
+    for other in (Head(2, events[2].hash), Head(5, events[3].hash), Head(0, events[0].hash), Head(2, "0" * 64)):
+        assert not log.holds(other)
+    tamper(vault_engine, "UPDATE audit_events SET target = 'photo-9' WHERE seq = 2")
+    with vault_engine.begin() as connection:
+        connection.execute(text("DELETE FROM audit_events WHERE seq > 3"))
+    assert log.holds(Head(3, events[2].hash))
+    assert not log.holds(Head(2, events[1].hash)), "its hash is there, and is not its hash"
+    assert not log.holds(Head(4, events[3].hash))
+
+
+def test_the_first_event_of_an_action_is_found(vault_engine: Engine) -> None:
+    log = AuditLog(vault_engine)
+    assert log.find("photo.sealed", "photo-1") is None
+    first, *_ = log.append([NewEvent("a", "x", "t"), NewEvent("b", "x", "t"), NewEvent("a", "y", "t")], now=NOW)
+    assert log.find("x", "t") == first
+    assert log.find("x", "u") is log.find("z", "t") is None
+
+
+def test_an_exported_log_is_what_lies_there(vault_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_BATCH", 2)
+    log = AuditLog(vault_engine)
+    events = log.append(numbered(5), now=NOW)
+    assert [audit.read_line(line) for line in log.lines()] == list(events)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "detail = '{\"faces\": 1}'",  # the same to a program, and not what was written
+        "detail = 'none'",
+        "detail = '[]'",
+        'detail = \'{"faces":1,"faces":1}\'',
+        "at = replace(at, '+00:00', 'Z')",
+        "at = '2026-03-01T12:30:15.123456'",
+        "at = 'yesterday'",
+    ],
+)
+def test_a_row_that_was_never_written_like_this_was_changed(vault_engine: Engine, change: str) -> None:
+    log = AuditLog(vault_engine)
+    log.append(numbered(3), now=NOW)
+    tamper(vault_engine, f"UPDATE audit_events SET {change} WHERE seq = 2")  # noqa: S608
+    with pytest.raises(AuditError, match="event 2 of the audit log was changed"):
+        audit.verify(log.events())
+    first, second, third = log.lines()
+    assert audit.read_line(first).seq == 1
+    assert audit.read_line(third).seq == 3
+    with pytest.raises(AuditError):
+        audit.read_line(second)
+
+
 def tamper(engine: Engine, statement: str) -> None:
     """What somebody with full power over the database can do."""
     drop = {
@@ -264,7 +319,7 @@ def tamper(engine: Engine, statement: str) -> None:
     }
     with engine.begin() as connection:
         for line in (*drop[engine.dialect.name], statement):
-            connection.execute(text(line))
+            connection.exec_driver_sql(line)
 
 
 def _shown(event: NewEvent) -> str:

@@ -320,7 +320,7 @@ def chained_with_times(log: Log) -> Log:
     return forged
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(forgeries())
 def test_every_forgery_is_found(forgery: tuple[Log, Log]) -> None:
     log, forged = forgery

@@ -54,8 +54,23 @@ def test_many_heads_are_no_slower_to_look_at(path: Path, key: SigningKey) -> Non
     exported = AuditHeads(path, key)
     for number in range(40):
         exported.export(Head(number, f"{number:064x}"), now=NOW)
-    assert path.stat().st_size > heads._MAX_LINE_BYTES
+    assert path.stat().st_size > heads._CHUNK_BYTES
     assert exported.last() == Head(39, f"{39:064x}")
+
+
+def test_who_was_shredded_is_remembered(path: Path, key: SigningKey) -> None:
+    exported, crowd = AuditHeads(path, key), [f"{number:064x}" for number in range(300)]
+    assert exported.shredded() == frozenset()
+    exported.export(FIRST, now=NOW, shredded=["c" * 64])
+    exported.export(FIRST, now=NOW)
+    exported.export(SECOND, now=NOW, shredded=crowd)
+    assert exported.last() == SECOND, "however long its line is"
+    assert exported.shredded() == {"c" * 64, *crowd}
+    path.write_bytes(path.read_bytes()[:-1])
+    assert (exported.last(), exported.shredded()) == (FIRST, {"c" * 64})
+    path.write_bytes(b"x\n" + path.read_bytes())
+    with pytest.raises(AuditError, match="line 1 of the heads"):
+        exported.shredded()
 
 
 @pytest.mark.parametrize("left", [1, 50, 299])
@@ -132,6 +147,7 @@ def test_neither_is_somebody_elses_nor_a_changed_one(path: Path, key: SigningKey
         {"kind": "audit-head", "version": 1, "hash": "a", "at": NOW.isoformat()},
         {"kind": "audit-head", "version": 1, "seq": "x", "hash": "a", "at": NOW.isoformat()},
         {"kind": "audit-head", "version": 1, "seq": 1, "hash": "a", "at": "yesterday"},
+        {"kind": "audit-head", "version": 1, "seq": 1, "hash": "a", "at": NOW.isoformat(), "shredded": 7},
         {"kind": "audit-head", "version": 1, "seq": 1, "hash": "a", "at": 7},
     ],
 )

@@ -12,8 +12,9 @@ from retention_site import DUE, GRACE, OFFICER, Site, opened, pseudonym
 from sealed_photos import NOW, PHOTO, PROJECT, SUBJECT
 from sqlalchemy import select, text
 
-from backend.custody import audit, database, receipts
+from backend.custody import audit, audit_check, database, heads, receipts
 from backend.custody.audit import AuditLog, Head
+from backend.custody.audit_check import Harm
 from backend.custody.records import NewEvent, SubjectRef, WithdrawalState
 from backend.custody.tables import recovery_requests, sealed_records, subject_keys
 from backend.errors import (
@@ -298,6 +299,47 @@ def test_a_destroyed_key_is_enough_to_know_whose_records_go(site: Site) -> None:
     assert site.actions(pseudonym(SUBJECT)) == ["subject.shredding_again", "subject.shredded_again"]
 
 
+def test_a_backup_of_everything_from_before_is_no_way_round_it(site: Site) -> None:
+    """Neither database knows of the withdrawal; the exported heads do."""
+    record = site.hold(SUBJECT, PHOTO)
+    with database.reading(site.keys_engine) as connection:
+        keys = [dict(row._mapping) for row in connection.execute(select(subject_keys))]
+    before = site.log.head()
+    site.retention.withdraw(SUBJECT, requested_by=OFFICER, now=NOW)
+    exported = site.retention.sweep(now=DUE).head
+    assert exported is not None
+    tamper(site, f"DELETE FROM audit_events WHERE seq > {before.seq}", "DELETE FROM withdrawals")  # noqa: S608
+    with database.writing(site.keys_engine) as connection:
+        connection.execute(subject_keys.delete())
+        connection.execute(subject_keys.insert(), keys)
+    key = site.keyring.get(SUBJECT)
+    assert key is not None
+    site.store(key, record.photo_id)
+
+    report = site.retention.sweep(now=DUE, forget=site.forgotten.append)
+
+    assert (report.shredded_again, report.head, site.forgotten) == (1, None, [SUBJECT])
+    assert report.problem is not None
+    with pytest.raises(KeyShreddedError):
+        site.keyring.get(SUBJECT)
+    assert site.vault.records_of_photo(record.photo_id) == ()
+    accepted = site.retention.sweep(now=DUE, actor=OFFICER, accept_log=True)
+    assert (accepted.problem, accepted.head) == (None, site.log.head())
+    (event,) = [event for event in site.log.events() if event.action == "audit.log_accepted"]
+    assert (event.actor, event.detail) == (OFFICER, {"seq": exported.seq, "hash": exported.hash})
+    assert site.retention.sweep(now=DUE).complete
+    lines = (site.folder / "admin" / "heads.jsonl").read_bytes().splitlines(keepends=True)
+    findings = audit_check.check(site.log.events(), list(heads.read(lines, site.signing_key.public))).findings
+    assert {finding.harm for finding in findings} == {Harm.FORKED}, "whoever has the older heads sees it for ever"
+
+
+def test_a_log_that_is_whole_needs_no_accepting(site: Site) -> None:
+    site.hold(SUBJECT, PHOTO)
+    site.retention.sweep(now=NOW)
+    before = site.log.head()
+    assert site.retention.sweep(now=NOW, accept_log=True).head == before == site.log.head()
+
+
 # What expires
 
 
@@ -397,13 +439,13 @@ def found(folder: Path, needle: bytes) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]
 
 
-def tamper(site: Site, statement: str) -> None:
+def tamper(site: Site, *statements: str) -> None:
     """What somebody with full power over the database can do."""
     drop = {
         "sqlite": ("DROP TRIGGER audit_events_no_update", "DROP TRIGGER audit_events_no_delete"),
         "postgresql": ("DROP TRIGGER audit_events_append_only ON audit_events",),
     }
     with site.vault_engine.begin() as connection:
-        for line in (*drop[site.vault_engine.dialect.name], statement):
+        for line in (*drop[site.vault_engine.dialect.name], *statements):
             connection.execute(text(line))
     assert AuditLog(site.vault_engine).head()

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import mortal_sweep
 import pytest
@@ -46,6 +47,36 @@ def test_a_sweep_may_die_at_every_write(site: Site, tmp_path: Path, database_url
     assert audit.verify(site.log.events(), head=site.heads.last()) == site.log.head()
 
 
+def test_so_may_one_that_shreds_again(site: Site, tmp_path: Path, database_url: str) -> None:
+    """A key and a record that an old backup has brought back."""
+    states = set()
+    for die_before in count(1):
+        ref = SubjectRef(PROJECT, f"somebody {die_before}")
+        site.hold(ref, f"{die_before:032x}")
+        made, backup = site.retention.withdraw(ref, requested_by=OFFICER, now=NOW), key_row(site, ref)
+        key = site.keyring.get(ref)
+        assert key is not None
+        site.retention.sweep(now=DUE)
+        with database.writing(site.keys_engine) as connection:
+            connection.execute(subject_keys.delete().where(subject_keys.c.subject_id == ref.subject_id))
+            connection.execute(subject_keys.insert().values(backup))
+        site.store(key, f"{die_before:031x}f")
+        status = mortal_sweep.run(Orders(tmp_path, database_url, database_url, DUE, die_before))
+        audit.verify(site.log.events())
+        begun, over = "subject.shredding_again", "subject.shredded_again"
+        actions, shredded, records = site.actions(made.withdrawal_id), is_shredded(site, ref), records_of(site, ref)
+        assert begun in actions or not shredded, "the intent comes first"
+        assert (over in actions) == (records == 0)
+        states.add((shredded, records))
+        assert site.retention.sweep(now=DUE).complete
+        assert (is_shredded(site, ref), records_of(site, ref)) == (True, 0)
+        assert site.actions(made.withdrawal_id).count(over) == 1
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+    assert states == {(False, 1), (True, 1), (True, 0)}, "it died before, within, after"
+
+
 def done_or_not_done(site: Site, ref: SubjectRef, made: Withdrawal) -> tuple[str, bool]:
     """Where the withdrawal is, and whether the key is gone; the log has to tell of it in any case."""
     audit.verify(site.log.events())
@@ -74,6 +105,12 @@ def key_of(site: Site, ref: SubjectRef) -> str:
     key = site.keyring.get(ref)
     assert key is not None
     return seal.key_id(key.public_key).hex()
+
+
+def key_row(site: Site, ref: SubjectRef) -> dict[str, Any]:
+    with database.reading(site.keys_engine) as connection:
+        row = connection.execute(select(subject_keys).where(subject_keys.c.subject_id == ref.subject_id)).one()
+    return dict(row._mapping)
 
 
 def is_shredded(site: Site, ref: SubjectRef) -> bool:
