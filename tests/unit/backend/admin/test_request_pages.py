@@ -43,7 +43,8 @@ def photo(restricted: Restricted, double: Double) -> Photo:
     task_id = double.add_task(7, {"image": "https://images.example/x", "privacy_key": "k"})
     double.tasks[task_id]["meta"] = {"privacy": {"model_version": "stand-in-1"}}
     fearful = {"id": "face1", "type": "choices", "from_name": "expression", "value": {"choices": ["fearful"]}}
-    double.annotations[task_id] = [{"id": 88, "completed_by": 3, "result": [fearful]}]
+    lost = {"id": "x", "type": "choices", "from_name": "image_ok", "value": {"choices": ["expression_lost"]}}
+    double.annotations[task_id] = [{"id": 88, "completed_by": 3, "result": [fearful, lost]}]
     return restricted.photo(restricted.project(), ORIGINAL, task_id=task_id, subject_id="P-017")
 
 
@@ -108,6 +109,7 @@ def test_the_way_of_a_dispute(restricted: Restricted, photo: Photo, double: Doub
     page = requester.get(path).text
     assert "Waits for approval" in page
     assert "fearful" in page
+    assert "expression_lost" in page
     assert "/approve" not in page
     assert "/approve" in approver.get(path).text
 
@@ -121,6 +123,7 @@ def test_the_way_of_a_dispute(restricted: Restricted, photo: Photo, double: Doub
     assert np.array_equal(whole[:, 40:], ORIGINAL[:, 40:])
     assert not np.array_equal(whole[:, :40], ORIGINAL[:, :40])
     assert "fearful" in shown.text
+    assert shown.text.count("expression_lost") == 1
 
     # Once: afterwards there is nothing to see, whoever asks.
     assert requester.post(f"{path}/retrieve", data={"as": "page"}).status_code == 409
