@@ -31,9 +31,9 @@ def say(message: str) -> None:
     tqdm.write(message, file=sys.stderr)
 
 
-def progress_bar(total: int) -> tqdm[NoReturn]:
-    """A bar on stderr that counts photos; in a log, where every step is a new line, it moves every five seconds."""
-    return tqdm(total=total, unit="photo", file=sys.stderr, mininterval=0.1 if sys.stderr.isatty() else 5)
+def progress_bar(total: int, unit: str = "photo") -> tqdm[NoReturn]:
+    """A bar on stderr that counts units; in a log, where every step is a new line, it moves every five seconds."""
+    return tqdm(total=total, unit=unit, file=sys.stderr, mininterval=0.1 if sys.stderr.isatty() else 5)
 
 
 def usage(message: str) -> int:

@@ -109,7 +109,7 @@ class Evaluating:
 
         args, trials = self._args, self._trials()
         store = Store(args.out, provenance(self._setup))
-        with progress_bar(len(trials)) as bar:
+        with progress_bar(len(trials), "trial") as bar:
             running.run(
                 trials, store, args.photos, setup=self._setup, jobs=args.jobs, progress=lambda done: _advance(bar, done)
             )

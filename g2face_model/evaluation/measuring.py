@@ -7,6 +7,7 @@ place in the published picture, whatever the method says it found, so that a fac
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ from g2face_model.evaluation.observer import found_again, overlap
 from g2face_model.evaluation.seams import seam
 from g2face_model.evaluation.trials import NONE, Trial
 from g2face_model.types import Box, FaceMesh, Image
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,13 @@ class Laboratory:
         """The trials of one photograph under one condition. One that cannot be made has an error in its place."""
         try:
             scene = self._scene(trials[0].photograph, trials[0].condition)
-        except (ModelError, OSError) as error:
+        except Exception as error:
             yield from (_failed(trial, error) for trial in trials)
             return
         for trial in trials:
             try:
                 yield self._measured(trial, scene)
-            except ModelError as error:
+            except Exception as error:  # one odd photograph must not cost the other thousand
                 yield _failed(trial, error)
 
     def _scene(self, photograph: str, condition: str) -> _Scene:
@@ -148,6 +151,13 @@ def _treated(box: Box, treatment: Treatment) -> Treated | None:
     return best if best is not None and found_again(box, [best.box]) else None
 
 
-def _failed(trial: Trial, error: ModelError | OSError) -> Measured:
-    reason = str(error) if isinstance(error, ModelError) else error.strerror or type(error).__name__
+def _failed(trial: Trial, error: Exception) -> Measured:
+    """The trial with its error, in words that tell no path."""
+    if isinstance(error, ModelError):
+        reason = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    else:
+        _LOG.debug("unexpected", exc_info=error)
+        reason = f"unexpected {type(error).__name__}"
     return Measured(PhotoMeasurement(trial, error=reason))

@@ -7,9 +7,11 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from g2face_model.errors import ModelError
 from g2face_model.evaluation.measurements import Measured
 from g2face_model.evaluation.measuring import Laboratory
 from g2face_model.evaluation.methods import Setup
@@ -25,7 +27,7 @@ def run(
 ) -> None:
     """Measure what the store does not hold; `progress` is told how many trials are done, those that were there too.
 
-    Raises ModelError when a method or judge cannot be built, OSError when the store cannot be written.
+    Raises ModelError when a judge cannot be built or a process dies, OSError when the store cannot be written.
     """
     missing = [trial for trial in trials if not store.holds(trial)]
     progress(len(trials) - len(missing))
@@ -51,6 +53,8 @@ def _together(batches: Sequence[list[Trial]], folder: Path, setup: Setup, *, job
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
+        except BrokenProcessPool as error:
+            raise ModelError("a process died, perhaps for want of memory; go on with fewer --jobs") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quick_methods as quick
 from quick_methods import quick_methods as quick_methods
 from sample_portraits import portrait
 
@@ -14,7 +15,7 @@ from g2face_model.evaluation import measuring
 from g2face_model.evaluation.conditions import CONDITIONS, Degraded
 from g2face_model.evaluation.measurements import MISSED, Measured
 from g2face_model.evaluation.measuring import Laboratory
-from g2face_model.evaluation.methods import Setup
+from g2face_model.evaluation.methods import Setup, Treatment
 from g2face_model.evaluation.trials import NONE, Trial
 from g2face_model.weights import WeightStore
 
@@ -98,3 +99,14 @@ def test_a_condition_moves_the_faces_with_the_picture(laboratory: Laboratory, mo
     assert np.subtract(after.faces[0].box, before.faces[0].box) == pytest.approx([11, 7, 11, 7])
     moved = after.arrays[0, "landmarks"] - before.arrays[0, "landmarks"]
     assert moved.mean(axis=0) == pytest.approx([11, 7], abs=0.3)
+
+
+def test_a_method_that_breaks_on_a_photograph_costs_only_that_trial(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Treatment:
+        raise ZeroDivisionError("of /a/path")
+
+    monkeypatch.setattr(quick.Blind, "anonymize", broken)
+    found = _measure(laboratory, "face.png", "blind", NONE)
+    assert [own.photo.error for own in found] == ["unexpected ZeroDivisionError", ""]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -71,3 +72,17 @@ def test_a_run_goes_on_where_it_was_stopped(folder: Path, monkeypatch: pytest.Mo
     asked.clear()
     running.run(_TRIALS, Store(folder / "report", {}), folder, setup=Setup(), progress=_unseen)
     assert first + asked == _TRIALS
+
+
+def test_a_process_that_dies_is_said_and_what_was_measured_is_kept(
+    folder: Path, store: WeightStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_measure", _die)
+    with pytest.raises(ModelError, match="fewer --jobs"):
+        running.run(
+            _TRIALS, Store(folder / "report", {}), folder, setup=Setup(store.directory), jobs=2, progress=_unseen
+        )
+
+
+def _die(_: list[Trial]) -> list[Measured]:
+    os._exit(9)
