@@ -1,4 +1,4 @@
-"""The restricted endpoint as a web application: its pages, the cookies and headers around them, one table of errors."""
+"""The restricted endpoint as a web application: pages and API, cookies and headers around them, one table of errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend import logs
-from backend.admin import frame, headers, pages, sessions, sign_in, words
+from backend.admin import api, frame, headers, pages, sessions, sign_in, words
 from backend.admin.auth import Door, UnknownCallerError
 from backend.admin.office import Office
 from backend.admin.openid import Provider
@@ -66,9 +66,11 @@ _ERRORS: tuple[tuple[type[BackendError], int, str, bool], ...] = (
 )
 _LATER = later("Something this needs cannot be reached just now, so nothing was done. Try again in a minute.")
 _HTTP_WORDS = {
+    400: (later("That did not work"), later("This request cannot be read.")),
     404: (_NOT_FOUND, later("There is nothing at this address.")),
     405: (_NOT_FOUND, later("This address takes other requests.")),
     413: (later("Too large"), later("That is more than this page takes.")),
+    415: (later("That did not work"), "Send JSON, and say so: Content-Type: application/json."),  # the API alone
     429: (later("Too many tries"), later("Wait a minute before you try again.")),
 }
 MAX_BODY_BYTES = 64 * 1024
@@ -95,10 +97,12 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     _speak_both_languages(app)
     app.context_processor(lambda: frame.around() | {"alone": office.rules.approvals == 0})
-    CSRFProtect(app)
+    csrf, programs = CSRFProtect(app), api.blueprint(office, door, clock=clock)
+    csrf.exempt(programs)
     limiter = Limiter(get_remote_address, app=app, storage_uri="memory://", default_limits=[])
     app.register_blueprint(sign_in.blueprint(door, limiter=limiter, provider=provider))
     app.register_blueprint(pages.blueprint(office, door, clock=clock))
+    app.register_blueprint(programs)
     app.after_request(headers.harden)
     app.add_url_rule("/health", view_func=lambda: jsonify(status="UP"))
     _answer_errors(app)
@@ -166,6 +170,9 @@ def _answer_errors(app: Flask) -> None:
 def _problem(status: int, title: str, message: str) -> tuple[AnyResponse | str, int]:
     """Programs are answered in English, so that they can rely on it."""
     if request.path.startswith("/api/"):
-        return jsonify(error={"title": title, "message": message}), status
+        answer = jsonify(error={"title": title, "message": message})
+        if status == 401:
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer, status
     told = {"title": words.gettext(title), "message": words.gettext(message)}
     return render_template("problem.html", **told), status

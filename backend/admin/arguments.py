@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from backend.errors import OfficeError
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,128}")
 _MAX_TEXT = 4000
+_CONTROL = ("Cc", "Cs")  # control characters, and halves of characters
 Kind = TypeVar("Kind", bound=StrEnum)
 
 
@@ -83,13 +85,15 @@ def choice(kinds: type[Kind], text: str | None) -> Kind | None:
 
 def moment(text: str | None) -> datetime | None:
     """A moment as in RFC 3339; None when nothing is said. Raises `OfficeError` for anything else."""
+    if text is None:
+        return None
     try:
-        found = None if text is None else datetime.fromisoformat(text)
-    except ValueError:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (OverflowError, ValueError):
         raise OfficeError("a moment is written as 2026-01-31T12:00:00+00:00") from None
-    if found is not None and found.tzinfo is None:
-        raise OfficeError("a moment needs a time zone")
-    return found
+    raise OfficeError("a moment needs a time zone")
 
 
 def number(text: str | None) -> int | None:
@@ -110,4 +114,4 @@ def name(text: str | None) -> str | None:
 
 def _storable(text: str) -> bool:
     """Whether a database can hold it, and a person read it."""
-    return all(sign in "\r\n\t" or sign.isprintable() for sign in text)
+    return all(sign in "\r\n\t" or unicodedata.category(sign) not in _CONTROL for sign in text)
