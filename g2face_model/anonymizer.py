@@ -41,7 +41,7 @@ _DRAFT_PX = 224  # the landmarks are corrected once, on a draft: the landmarker 
 _CORRECTION_GAIN = np.float32(0.8)
 _SURE = 0.5  # of the parser's probability
 _NOTICEABLE, _MOST, _SHADE = 0.01, 0.85, 0.01  # of the face, of the glasses, of the crop's side
-_CLARITY = 5.0  # one step of unlikeness short of the aim weighs as much as so much implausibility
+_CLARITY = 6.0  # one step of unlikeness short of the aim weighs as much as so much implausibility
 _CONTENT = 3.0  # the search ends at a face that is unlike enough and no odder than this
 
 

@@ -24,7 +24,7 @@ class GateConfig:
     """
 
     similarity_margin: float = 0.25
-    similarity_aim: float = 1.75
+    similarity_aim: float = 2.25
     max_landmark_nme: float = 0.03
     max_expression_change: float = 0.5
     min_mesh_score: float = 0.5
