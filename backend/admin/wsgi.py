@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import waitress
-from flask import Flask
+from flask import Flask, Response
 
 from backend.accounts import Accounts
 from backend.admin import keys
@@ -29,7 +29,7 @@ from backend.custody.retention import Retention
 from backend.custody.signing import SigningKey
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.ledger import Ledger
-from backend.metrics import Metrics
+from backend.metrics import CONTENT_TYPE, Metrics
 from backend.settings import Settings
 from backend.storage import BlobStore
 
@@ -77,10 +77,12 @@ def build_app(settings: Settings, office: Office, *, clock: Callable[[], datetim
     def record(action: str, account_id: str) -> None:
         office.audit.append([NewEvent(account_id, action, account_id)], now=clock())
 
-    factor = SecondFactor(settings.second_factor_key())
-    door = Door(office.accounts, factor, clock=clock, record=record, metrics=Metrics())
+    metrics, factor = Metrics(), SecondFactor(settings.second_factor_key())
+    door = Door(office.accounts, factor, clock=clock, record=record, metrics=metrics)
     key, provider = settings.admin_session_key(), _provider(settings)
-    return create_app(office, door, session_key=key, provider=provider, clock=clock)
+    app = create_app(office, door, session_key=key, provider=provider, clock=clock)
+    app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.exposition(), content_type=CONTENT_TYPE))
+    return app
 
 
 def serve(settings: Settings) -> None:
@@ -110,10 +112,12 @@ def _rules(settings: Settings) -> Rules:
 
 def _provider(settings: Settings) -> Provider | None:
     admin = settings.admin
-    if admin.oidc_issuer is None or admin.oidc_client_id is None:
+    if admin.oidc_issuer is None and admin.oidc_client_id is None:
         return None
+    if admin.oidc_issuer is None or admin.oidc_client_id is None:
+        raise ConfigError("an OpenID provider takes both G2FACE_ADMIN__OIDC_ISSUER and G2FACE_ADMIN__OIDC_CLIENT_ID")
     secret = None if admin.oidc_client_secret is None else admin.oidc_client_secret.get_secret_value()
-    back_url = f"{admin.public_url}/sign-in/provider/back"
+    back_url = admin.public_url + BACK
     return Provider(admin.oidc_issuer, admin.oidc_client_id, secret, back_url=back_url)
 
 

@@ -62,6 +62,9 @@ def test_who_signs_in_is_in_the_log(tmp_path: Path) -> None:
         answer = app.test_client().post("/sign-in", data={"email": "somebody@example.org", "password": "guess"})
         assert answer.status_code == 403
         assert [(one.actor, one.action) for one in office.audit.events()] == [("nobody", "sign_in.refused.password")]
+        counted = app.test_client().get("/metrics").text
+    assert 'g2face_sign_ins_total{outcome="refused_password"} 1.0' in counted
+    assert "somebody" not in counted
 
 
 def test_what_is_secret_is_for_the_owner_alone(tmp_path: Path) -> None:
