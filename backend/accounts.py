@@ -135,10 +135,12 @@ class Accounts:
         """When there is no manager at all, make one: (its e-mail address, its one-time password). Otherwise None."""
         return self._ensure(Role.MANAGER, _FIRST_MANAGER, [Role.MANAGER], now=now)
 
-    def ensure_officer(self, *, now: datetime) -> tuple[str, str] | None:
+    def ensure_officer(
+        self, *, now: datetime, announce: Callable[[str], object] = lambda _: None
+    ) -> tuple[str, str] | None:
         """When there is no key officer at all, make one, with all roles of the admin: (its e-mail address, its one-time
-        password). Otherwise None."""
-        return self._ensure(Role.KEY_OFFICER, _FIRST_OFFICER, ADMIN_ROLES, now=now)
+        password). Otherwise None. announce: told the account's id before there is one."""
+        return self._ensure(Role.KEY_OFFICER, _FIRST_OFFICER, ADMIN_ROLES, now=now, announce=announce)
 
     def account(self, account_id: str) -> Account:
         """The account of this id. Raises `ForbiddenError` if there is none or it is off."""
@@ -260,12 +262,22 @@ class Accounts:
             if row is not None and row.on and self._vouchers.hold(row):
                 self._vouchers.change(connection, row.account_id, unknown, **values)
 
-    def _ensure(self, role: Role, email: str, roles: Collection[str], *, now: datetime) -> tuple[str, str] | None:
-        if any(role in account.roles for account in self.accounts()):
+    def _ensure(
+        self,
+        role: Role,
+        email: str,
+        roles: Collection[str],
+        *,
+        now: datetime,
+        announce: Callable[[str], object] = lambda _: None,
+    ) -> tuple[str, str] | None:
+        if self.find(email) or any(role in account.roles for account in self.accounts()):
             return None
+        account_id = new_account_id()
+        announce(account_id)
         try:
-            account, password = self.create(email, roles=roles, now=now)
-        except LedgerError:  # another process was faster, or somebody has taken their role away
+            account, password = self.create(email, roles=roles, now=now, account_id=account_id)
+        except LedgerError:  # another process was faster
             return None
         return account.email, password
 

@@ -21,12 +21,14 @@ from backend.admin.heads import audit_heads
 from backend.admin.office import Office
 from backend.admin.openid import Provider
 from backend.admin.second_factor import SecondFactor
+from backend.admin.sign_in import BACK
 from backend.custody import database, pseudonyms
 from backend.custody.audit import AuditLog
 from backend.custody.records import NewEvent
 from backend.custody.recovery import Recovery, Rules
 from backend.custody.retention import Retention
 from backend.custody.signing import SigningKey
+from backend.errors import ConfigError
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.ledger import Ledger
 from backend.metrics import CONTENT_TYPE, Metrics
@@ -92,13 +94,17 @@ def serve(settings: Settings) -> None:
     with ExitStack() as stack:
         office = open_office(settings, stack)
         app = build_app(settings, office)
-        first = office.accounts.ensure_officer(now=_utc_now())
+        first = office.accounts.ensure_officer(now=_utc_now(), announce=partial(_announce, office))
         if first is not None:
             email, password = first
             # To the terminal, not to the log: it is shown once and has to be changed at the first sign-in.
             sys.stdout.write(f"First account: {email}\nOne-time password: {password}\n")
             sys.stdout.flush()
         waitress.serve(app, host=settings.admin.host, port=settings.admin.port, **SERVER_OPTIONS)
+
+
+def _announce(office: Office, account_id: str) -> None:
+    office.audit.append([NewEvent("admin", "account.added", account_id)], now=_utc_now())
 
 
 def _rules(settings: Settings) -> Rules:

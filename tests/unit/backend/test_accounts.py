@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text
 
 from backend.accounts import ADMIN_ROLES, Account, Accounts, Role
-from backend.errors import ForbiddenError, LedgerError
+from backend.errors import AuditError, ForbiddenError, LedgerError
 from backend.ledger.database import open_engine, reading, upgrade
 from backend.ledger.tables import AccountRow, TokenRow
 
@@ -79,6 +79,20 @@ def test_the_first_account_is_made_once(accounts: Accounts) -> None:
         assert (account.must_change, account.roles) == (True, roles)
         assert ensure(now=NOW) is None
     assert len(accounts.accounts()) == 2
+
+
+def test_the_first_officer_is_announced_before_there_is_one(accounts: Accounts) -> None:
+    def refuse(*_: str) -> None:
+        assert accounts.accounts() == []
+        raise AuditError("the audit log cannot be written")
+
+    with pytest.raises(AuditError):
+        accounts.ensure_officer(now=NOW, announce=refuse)
+    assert accounts.accounts() == []
+    heard: list[str] = []
+    accounts.ensure_officer(now=NOW, announce=heard.append)
+    accounts.ensure_officer(now=NOW, announce=heard.append)
+    assert heard == [account.account_id for account in accounts.accounts()]
 
 
 def test_no_second_first_account_appears_when_the_first_is_off_or_has_lost_its_role(accounts: Accounts) -> None:

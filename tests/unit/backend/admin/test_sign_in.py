@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from backend.admin.auth import NOBODY
 from backend.admin.sign_in import STATE_COOKIE
-from backend.errors import ForbiddenError
+from backend.errors import ConfigError, ForbiddenError
 
 
 @pytest.fixture
@@ -301,6 +301,12 @@ def test_the_cookie_of_the_way_there_is_small_and_short_lived(with_provider: Con
     cookie = with_provider.browser().get("/sign-in/provider").headers["Set-Cookie"]
     for part in ("HttpOnly", "SameSite=Lax", "Max-Age=600", "Path=/sign-in/provider"):
         assert part in cookie
+
+
+@pytest.mark.parametrize("half", [{"oidc_issuer": "https://id.example.org"}, {"oidc_client_id": "g2face"}], ids=str)
+def test_half_a_provider_is_refused_at_the_start(tmp_path: Path, half: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="takes both"), opened(tmp_path, **half):
+        pass
 
 
 def test_without_a_provider_there_is_no_way_to_one(console: Console) -> None:

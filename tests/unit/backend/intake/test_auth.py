@@ -57,6 +57,17 @@ def test_changing_a_password_takes_the_present_one(counter: Counter) -> None:
     assert (wrong.status_code, right.status_code) == (403, 302)
 
 
+def test_whoever_has_roles_at_the_admin_changes_the_password_there(counter: Counter) -> None:
+    """A change here would not be the admin's own, and so end their roles there."""
+    counter.account(roles=("manager", "auditor"))
+    new = "another few plain words"
+
+    answer = counter.signed_in().post("/password", data={"current": PASSWORD, "new": new, "again": new})
+
+    assert (answer.status_code, "at the admin" in answer.text) == (403, True)
+    assert counter.accounts.verify(MANAGER, PASSWORD, now=counter.clock())
+
+
 def test_a_wrong_password_and_an_unknown_person_look_alike(counter: Counter) -> None:
     counter.account()
     client = counter.app.test_client()
