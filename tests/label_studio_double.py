@@ -20,8 +20,10 @@ Json = dict[str, Any]
 
 @dataclass
 class Double:
-    """What it holds. `lose_answers`: how many of the next imports to do and then hang up on. `refuse`: privacy keys
-    whose import is answered with 400. `turn_away`: by path, the status that every call to it is answered with."""
+    """What it holds. `lose_answers`: how many of the next imports to do and then hang up on. `be_late`: how many of
+    them to answer as a gateway does that has lost patience, and to do when `catch_up` is called. `stall`: imports wait
+    for it, however long that takes. `refuse`: privacy keys whose import is answered with 400. `turn_away`: by path, the
+    status that every call to it is answered with."""
 
     label_config: str
     tasks: dict[int, Json] = field(default_factory=dict)
@@ -32,9 +34,12 @@ class Double:
     imports: int = 0
     calls: list[str] = field(default_factory=list)
     lose_answers: int = 0
+    be_late: int = 0
+    stall: threading.Event | None = None
     refuse: set[str] = field(default_factory=set)
     turn_away: dict[str, int] = field(default_factory=dict)
     port: int = 0
+    late: list[tuple[int, list[Json]]] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _server: ThreadingHTTPServer | None = None
 
@@ -53,6 +58,20 @@ class Double:
 
     def predict(self, task_id: int, prediction: Json) -> None:
         self.predictions.append({"task": task_id, **prediction})
+
+    def import_tasks(self, project_id: int, items: list[Json]) -> list[int]:
+        """Make tasks with their predictions, all of them at the same moment."""
+        self.imports += 1
+        task_ids = [self.add_task(project_id, item["data"]) for item in items]
+        for task_id, item in zip(task_ids, items, strict=True):
+            for prediction in item["predictions"]:
+                self.predict(task_id, prediction)
+        return task_ids
+
+    def catch_up(self) -> None:
+        """Do what was answered too late."""
+        while self.late:
+            self.import_tasks(*self.late.pop(0))
 
     def start(self) -> None:
         """Be there, on the same port as before."""
@@ -125,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             if found := re.fullmatch(pattern, path):
                 made = answer(found)
                 if made is not _HANGS_UP:
-                    self._answer(404 if made is None else 400 if made is _REFUSED else 200, made)
+                    self._answer(next((status for sign, status in _STATUSES if made is sign), 200), made)
                 return
         self._answer(404, {"detail": "no such route"})
 
@@ -133,12 +152,13 @@ class _Handler(BaseHTTPRequestHandler):
         items, double = json.loads(self.body), self.double
         if any(item["data"].get("privacy_key") in double.refuse for item in items):
             return _REFUSED
-        double.imports += 1
-        task_ids = []
-        for item in items:
-            task_ids.append(double.add_task(project_id, item["data"]))
-            for prediction in item["predictions"]:
-                double.predict(task_ids[-1], prediction)
+        if double.be_late:
+            double.be_late -= 1
+            double.late.append((project_id, items))
+            return _OUT_OF_PATIENCE
+        if double.stall is not None:
+            double.stall.wait(30)
+        task_ids = double.import_tasks(project_id, items)
         if double.lose_answers:
             double.lose_answers -= 1
             self.close_connection = True
@@ -178,7 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-_REFUSED, _HANGS_UP = object(), object()
+_REFUSED, _HANGS_UP, _OUT_OF_PATIENCE = object(), object(), object()
+_STATUSES = ((None, 404), (_REFUSED, 400), (_OUT_OF_PATIENCE, 504))
 
 
 def _matches(task: Json, item: Json) -> bool:

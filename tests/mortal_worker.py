@@ -87,7 +87,7 @@ def main(orders: Orders) -> None:
     runtime = workshop.runtime(
         StandIn(),
         labelstudio=LabelStudio(orders.labelstudio_url, TOKEN),
-        limits=Limits(lease_s=orders.lease_s, publish_lease_s=orders.lease_s),
+        limits=Limits(lease_s=orders.lease_s, publish_lease_s=orders.lease_s, settle_s=orders.lease_s),
         checkpoint=_checkpoint(orders),
     )
     jobs.bind(runtime)

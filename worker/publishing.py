@@ -1,7 +1,8 @@
 """Ready photos -> Label Studio. A photo arrives there together with its predictions, once, whatever dies when.
 
 One worker at a time publishes for a project. What Label Studio already has is recognised by the photo's id in the
-task's data, so a call whose answer was lost is not repeated.
+task's data, so a call whose answer was lost is not repeated; and one that may be under way still, its caller having
+given up or died, is waited for.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backend.errors import (
     ClaimLostError,
     ConfigError,
+    LabelStudioError,
     LabelStudioForbiddenError,
     LabelStudioMissingError,
     LabelStudioRefusedError,
@@ -37,16 +39,27 @@ _RENEWALS = 4  # so many times within a lease, so that one that fails does no ha
 
 @dataclass(frozen=True, slots=True)
 class _Lease:
-    """The right to publish for a project, as long as it is renewed."""
+    """The right to publish for a project, as long as it is renewed. importing: an import was begun that Label Studio
+    has not answered."""
 
     runtime: Runtime
     project_id: str
     token: str
+    importing: threading.Event = field(default_factory=threading.Event)
+    _one_by_one: threading.Lock = field(default_factory=threading.Lock)
 
     def renew(self) -> None:
         """Raises ClaimLostError when another worker has it, LedgerUnavailableError."""
-        runtime, lease_s = self.runtime, self.runtime.limits.publish_lease_s
-        runtime.ledger.keep_publishing(self.project_id, self.token, now=runtime.now(), lease_s=lease_s)
+        runtime, limits = self.runtime, self.runtime.limits
+        with self._one_by_one:
+            lease_s = limits.settle_s if self.importing.is_set() else limits.publish_lease_s
+            runtime.ledger.keep_publishing(self.project_id, self.token, now=runtime.now(), lease_s=lease_s)
+
+    def begin_import(self) -> None:
+        """From now on the project stays closed, should we die, for as long as Label Studio may be at it. Raises
+        ClaimLostError: whoever lost it while this process stood still must not import what another one has imported."""
+        self.importing.set()
+        self.renew()
 
     def keep(self, over: threading.Event) -> None:
         """Renew it until `over`. A thread of its own does so: one call to Label Studio may take longer than a lease,
@@ -61,7 +74,8 @@ class _Lease:
 
 @contextmanager
 def _alone(runtime: Runtime, project_id: str) -> Iterator[_Lease | None]:
-    """Be the project's only publisher; None when another worker is."""
+    """Be the project's only publisher; None when another worker is. An import that was not answered keeps the project
+    closed until it must be over."""
     lease_s = runtime.limits.publish_lease_s
     token = runtime.ledger.begin_publishing(project_id, now=runtime.now(), lease_s=lease_s)
     if token is None:
@@ -75,7 +89,8 @@ def _alone(runtime: Runtime, project_id: str) -> Iterator[_Lease | None]:
     finally:
         over.set()
         keeping.join()
-        runtime.ledger.end_publishing(project_id, token)
+        if not lease.importing.is_set():
+            runtime.ledger.end_publishing(project_id, token)
 
 
 def publish(runtime: Runtime, task: PublishTask) -> int:
@@ -154,8 +169,16 @@ def _import(runtime: Runtime, project: Project, photos: Sequence[Photo], fit: Fi
                 items[photo.photo_id] = _item(runtime, project, photo, fit)
             except PredictionError:
                 _refuse(runtime, [photo], _NO_PREDICTION)
-    lease.renew()  # whoever lost it while this process stood still must not import what another one has imported
-    created = _import_items(runtime, project, items)
+    if not items:
+        return dict(there)
+    lease.begin_import()
+    runtime.checkpoint("importing")
+    try:
+        created = _import_items(runtime, project, items)
+    except LabelStudioRefusedError:
+        lease.importing.clear()
+        raise
+    lease.importing.clear()
     runtime.checkpoint("imported")
     return dict(there) | created
 
@@ -168,8 +191,6 @@ def _item(runtime: Runtime, project: Project, photo: Photo, fit: Fit) -> dict[st
 
 def _import_items(runtime: Runtime, project: Project, items: Mapping[str, dict[str, Any]]) -> dict[str, int]:
     """One call for all; when that is refused, one for each, so that one bad photo does not hold up the others."""
-    if not items:
-        return {}
     try:
         task_ids = runtime.labelstudio.import_tasks(project.labelstudio_id, list(items.values()))
     except (LabelStudioForbiddenError, LabelStudioMissingError):
@@ -182,6 +203,12 @@ def _import_items(runtime: Runtime, project: Project, items: Mapping[str, dict[s
         for photo_id, item in items.items():
             created |= _import_items(runtime, project, {photo_id: item})
         return created
+    except LabelStudioError:
+        # It may have been done all the same: a gateway or a connection gives up sooner than Label Studio does.
+        there = runtime.labelstudio.find_tasks(project.labelstudio_id, list(items))
+        if there.keys() != items.keys():
+            raise
+        return there
     return dict(zip(items, task_ids, strict=True))
 
 

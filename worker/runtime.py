@@ -36,11 +36,13 @@ class Anonymizer(Protocol):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """lease_s: how long a claim on a photo holds; it is renewed for every face. publish_lease_s: how long a project is
-    closed to others after the worker that publishes for it was killed; renewed while that worker lives. max_attempts:
+    closed to others after the worker that publishes for it was killed; renewed while that worker lives. settle_s: how
+    long it stays closed after an import that was begun and not answered, which may be under way still. max_attempts:
     how often a photo is taken up before a person has to look at it. batch: photos per call to Label Studio."""
 
     lease_s: float = 300.0
     publish_lease_s: float = 45.0
+    settle_s: float = 120.0
     max_attempts: int = 5
     batch: int = 50
 

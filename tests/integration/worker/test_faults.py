@@ -27,7 +27,7 @@ TASK_STEPS = (
     *("claimed", "fetched", "decoded", "anonymized", "encoded", "proved", "sealed", "locked", "stored"),
     *("ready", "announced"),
 )
-PUBLISHING_STEPS = ("publishing", "looked up", "imported", "shown", "published", "deleted")
+PUBLISHING_STEPS = ("publishing", "looked up", "importing", "imported", "shown", "published", "deleted")
 ADOPTION_STEPS = ("claimed", "fetched", "locked", "ready", "replaced", "predicted", "shown", "published")
 SUBJECT = "Ada Example"
 

@@ -98,16 +98,93 @@ def test_more_than_one_call_holds_takes_several(workshop: Workshop, double: Doub
     assert (double.imports, len(double.tasks)) == (2, 3)
 
 
-def test_an_import_whose_answer_was_lost_is_not_repeated(workshop: Workshop, double: Double) -> None:
+def test_an_import_whose_answer_was_lost_is_found_and_not_repeated(workshop: Workshop, double: Double) -> None:
     project = workshop.project()
     several(workshop, project, 2)
     double.lose_answers = 1
-    with pytest.raises(LabelStudioError):
-        hand_over(workshop, project)
-    assert {photo.state for photo in workshop.ledger.photos(project.project_id)} == {PhotoState.READY}
     photos = hand_over(workshop, project)
     assert {photo.state for photo in photos} == {PhotoState.PUBLISHED}
     assert (double.imports, len(double.tasks), len(double.predictions)) == (1, 2, 2)
+    assert workshop.ledger.begin_publishing(project.project_id, now=now(), lease_s=60), "given back"
+
+
+def test_an_import_that_goes_on_after_its_caller_gave_up_is_waited_for(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 2)
+    double.be_late = 1
+    with pytest.raises(LabelStudioError):
+        hand_over(workshop, project)
+    assert {photo.state for photo in hand_over(workshop, project)} == {PhotoState.READY}
+    assert double.imports == 0
+    double.catch_up()
+    settled = workshop.runtime(now=lambda: later(Limits().settle_s + 1))
+    assert {photo.state for photo in hand_over(workshop, project, settled)} == {PhotoState.PUBLISHED}
+    assert (double.imports, len(double.tasks), len(double.predictions)) == (1, 2, 2)
+
+
+def test_an_import_that_came_to_nothing_is_made_again_for_what_is_not_there(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    ready = several(workshop, project, 3)
+    double.be_late = 1
+    with pytest.raises(LabelStudioError):
+        hand_over(workshop, project)
+    double.late = [(project_id, items[:1]) for project_id, items in double.late]
+    double.catch_up()
+    settled = workshop.runtime(now=lambda: later(Limits().settle_s + 1))
+    photos = hand_over(workshop, project, settled)
+    assert {photo.state for photo in photos} == {PhotoState.PUBLISHED}
+    assert [task["data"]["privacy_key"] for task in double.tasks.values()] == [photo.photo_id for photo in ready]
+    assert len(double.predictions) == 3
+
+
+def test_a_caller_that_gives_up_itself_repeats_nothing(
+    workshop: Workshop, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.labelstudio.client._BULK_READ_S", 0.2)
+    project = workshop.project()
+    several(workshop, project, 2)
+    double.stall = threading.Event()
+    with pytest.raises(LabelStudioError):
+        hand_over(workshop, project)
+    double.stall.set()
+    deadline = time.monotonic() + 10
+    while double.imports == 0 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert {photo.state for photo in hand_over(workshop, project)} == {PhotoState.READY}
+    settled = workshop.runtime(now=lambda: later(Limits().settle_s + 1))
+    assert {photo.state for photo in hand_over(workshop, project, settled)} == {PhotoState.PUBLISHED}
+    assert (double.imports, len(double.tasks)) == (1, 2)
+
+
+def test_a_publisher_killed_while_it_imports_keeps_the_project_closed_until_that_is_over(
+    workshop: Workshop, double: Double
+) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    limits = Limits()
+
+    def killed(step: str) -> None:
+        if step == "importing":
+            for seconds, free in ((limits.publish_lease_s + 1, False), (limits.settle_s + 1, True)):
+                token = workshop.ledger.begin_publishing(project.project_id, now=later(seconds), lease_s=0)
+                assert (token is not None) == free
+            raise KilledError
+
+    class KilledError(BaseException):
+        pass
+
+    with pytest.raises(KilledError):
+        hand_over(workshop, project, workshop.runtime(checkpoint=killed, limits=limits))
+    assert double.imports == 0
+
+
+def test_an_import_that_is_refused_keeps_nothing_closed(workshop: Workshop, double: Double) -> None:
+    project = workshop.project()
+    several(workshop, project, 1)
+    double.turn_away = {f"/api/projects/{LABELSTUDIO_PROJECT}/import": 403}
+    with pytest.raises(LabelStudioRefusedError):
+        hand_over(workshop, project)
+    assert workshop.ledger.begin_publishing(project.project_id, now=now(), lease_s=60)
 
 
 def test_a_label_studio_that_is_away_loses_nothing(workshop: Workshop, double: Double) -> None:
