@@ -96,8 +96,12 @@ def test_a_session_promises_a_flushed_commit_whatever_the_server_is_set_up_to_do
 
 
 def test_connections_that_were_cut_are_made_anew_unnoticed(pool: Engine, postgres: PostgresServer) -> None:
+    with pool.connect() as connection:
+        before = connection.execute(text("SELECT pg_backend_pid()")).scalar()
     postgres.cut()
-    run(pool, "SELECT 1")
+    with pool.connect() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar() != before
+        assert connection.execute(text("SELECT name FROM parents")).scalar() == "Ada"
 
 
 def test_a_connection_that_is_cut_in_a_transaction_is_thrown_away(pool: Engine, postgres: PostgresServer) -> None:

@@ -47,6 +47,19 @@ def anonymize(workshop: Workshop, photo: Photo, error: Exception | None = None, 
     return workshop.ledger.photo(photo.photo_id)
 
 
+def everything(workshop: Workshop) -> tuple[object, ...]:
+    """What the ledger, the storage and the vault hold, with a photo among it that waits."""
+    ledger = workshop.ledger
+    if not ledger.projects():
+        workshop.hand_in(workshop.project())
+    photos = [photo for project in ledger.projects() for photo in ledger.photos(project.project_id)]
+    return photos, ledger.projects(), workshop.blob_names(), workshop.events()
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[object]:
+    return [getattr(record, "event", None) for record in caplog.records]
+
+
 def test_a_photo_is_anonymized(workshop: Workshop) -> None:
     assert anonymize(workshop, workshop.hand_in(workshop.project())).state is PhotoState.READY
 
@@ -86,17 +99,28 @@ def test_a_photo_that_another_worker_has_taken_over_stays_theirs(workshop: Works
     assert held.state is PhotoState.WORKING
 
 
-@pytest.mark.parametrize("payload", ["", "{}", '{"photo_id": "x", "revision": 1}', "[]"])
-def test_what_is_no_task_does_no_harm(workshop: Workshop, payload: str) -> None:
+@pytest.mark.parametrize("payload", ["", "{}", '{"photo_id": "Ada Example", "revision": 1}', '["Ada Example"]'])
+def test_what_is_no_task_changes_nothing_and_is_told_without_being_repeated(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture, payload: str
+) -> None:
+    before = everything(workshop)
     jobs.bind(workshop.runtime())
     jobs.anonymize(payload)
     jobs.publish(payload)
+    assert everything(workshop) == before
+    assert events(caplog) == ["not_taken", "not_published"]
+    assert all("Ada" not in str(vars(record)) for record in caplog.records)
 
 
-def test_a_task_for_an_unknown_photo_or_project_does_no_harm(workshop: Workshop) -> None:
+def test_a_task_for_an_unknown_photo_or_project_changes_nothing(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = everything(workshop)
     jobs.bind(workshop.runtime())
     jobs.anonymize('{"photo_id": "' + "0" * 32 + '", "revision": 1}')
     jobs.publish(PublishTask("0" * 32).to_json())
+    assert everything(workshop) == before
+    assert events(caplog) == ["not_published"], "a photo that is not there is like one that somebody else has"
 
 
 def test_a_label_studio_that_is_away_leaves_ready_what_is_ready(
@@ -105,16 +129,23 @@ def test_a_label_studio_that_is_away_leaves_ready_what_is_ready(
     photo = anonymize(workshop, workshop.hand_in(workshop.project()))
     jobs.publish(PublishTask(photo.project_id).to_json())
     assert workshop.ledger.photo(photo.photo_id).state is PhotoState.READY
-    assert [getattr(record, "event", None) for record in caplog.records][-1] == "not_published"
+    assert events(caplog)[-1] == "not_published"
 
 
-def test_no_error_leaves_an_entry_point(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_nobody_expected_while_publishing_tells_its_kind_and_nothing_else(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError(PERSON)
 
     monkeypatch.setattr("worker.publishing.publish", broken)
+    before = everything(workshop)
     jobs.bind(workshop.runtime())
     jobs.publish(PublishTask("0" * 32).to_json())
+    assert everything(workshop) == before
+    (told,) = caplog.records
+    assert (vars(told)["event"], vars(told)["reason"]) == ("not_published", "internal error (RuntimeError)")
+    assert "Ada" not in str(vars(told))
 
 
 def test_every_error_of_ours_says_whether_it_may_pass() -> None:
