@@ -219,7 +219,8 @@ def test_the_token_in_setup_is_neither_kept_nor_logged(shop: Shop, caplog: pytes
 
 
 def test_setup_answers_whatever_its_body(shop: Shop) -> None:
-    assert shop.browser().post("/setup", data=b"\xff").status_code == 200
+    answer = shop.browser().post("/setup", data=b"\xff")
+    assert (answer.status_code, answer.json) == (200, {"model_version": "g2face-1"})
 
 
 def test_a_hint_about_new_tasks_is_passed_on(shop: Shop) -> None:
