@@ -45,6 +45,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--baseline", nargs="+", default=["pixelate"], metavar="METHOD", help="compared with; none for no method"
     )
     parser.add_argument("--metrics", nargs="+", metavar="METRIC", help="only these (default: all)")
+    parser.add_argument(
+        "--rotate",
+        action="store_true",
+        help="each recogniser in turn judges everybody from outside of the gate, and all people are tried with another "
+        "key (default: samples of them)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="anonymize at most so many photographs")
     parser.add_argument("--jobs", type=int, default=_cores(), metavar="N", help="processes (default: one per core)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each process (default: 1)")
@@ -126,8 +132,10 @@ class Evaluating:
 
     def _trials(self) -> list[Trial]:
         from g2face_model.evaluation.conditions import CONDITIONS
-        from g2face_model.evaluation.trials import plan
+        from g2face_model.evaluation.trials import Samples, plan
 
+        people = len(self._collection.paired)
+        samples = Samples(second_key=people, left_out=people) if self._args.rotate else Samples()
         return plan(
             [own.file for own in self._collection.probes],
             [own.file for own in self._collection.gallery],
@@ -136,6 +144,7 @@ class Evaluating:
             paired=[own.file for own in self._collection.paired],
             conditions=tuple(CONDITIONS),
             needs=self._needs,
+            samples=samples,
         )
 
     def _measurements(self, store: Store) -> Measurements:

@@ -21,7 +21,7 @@ class Need(StrEnum):
 
     SECOND_KEY = "second key"  # the other photograph of each person by the methods that have keys, with another one
     CONDITIONS = "conditions"  # harder photographs, on a sample
-    LEFT_OUT = "left out"  # on people with two photographs, the engine with each recogniser in turn left out
+    LEFT_OUT = "left out"  # the engine with each recogniser in turn left out, on a sample of people with two
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Keyed(Protocol):
 class Samples:
     """How many photographs the dearer trials take."""
 
-    second_key: int = 60
+    second_key: int = 30
+    left_out: int = 20
     condition: int = 10
 
 
@@ -71,7 +72,7 @@ def plan(
     `probes` are anonymized by every method, `gallery` holds other photographs of the same people, `paired` are the
     probes of people who are in the gallery; `left_out` names the methods of Need.LEFT_OUT.
     """
-    alone = set(paired) if Need.LEFT_OUT in needs else set()
+    alone = set(_spread(paired, samples.left_out)) if Need.LEFT_OUT in needs else set()
     trials: list[Trial] = []
     for photograph in probes:
         trials.append(Trial(photograph, NONE))

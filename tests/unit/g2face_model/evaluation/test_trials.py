@@ -46,6 +46,9 @@ def test_conditions_are_tried_on_a_sample_with_what_they_are_compared_to() -> No
 def test_judges_are_left_out_on_people_who_can_be_searched() -> None:
     trials = plan(_PROBES, _GALLERY, _METHODS, paired=["a1", "b1"], left_out=["x"], needs=frozenset({Need.LEFT_OUT}))
     assert _by(trials, method="x") == ["a1", "b1"]
+    needs, samples = frozenset({Need.LEFT_OUT}), Samples(left_out=1)
+    few = plan(_PROBES, _GALLERY, _METHODS, paired=["a1", "b1"], left_out=["x"], needs=needs, samples=samples)
+    assert _by(few, method="x") == ["a1"]
     assert _by(plan(_PROBES, _GALLERY, _METHODS, paired=["a1"], left_out=["x"]), method="x") == []
 
 
