@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-import requests
-
+from worker.demo.api import Api, Json
 from worker.demo.photos import Original
-from worker.demo.processes import DemoError
 
-_TIMEOUT_S = 120.0
 _PART_BYTES = 64 * 2**20
 
-Json = dict[str, Any]
 
+class Intake(Api):
+    """The API of a project manager. Every method raises `DemoError` when it is refused."""
 
-class Intake:
-    """The API below `url`, in the name of `token`'s owner. Every method raises `DemoError` when it is refused."""
-
-    def __init__(self, url: str, token: str) -> None:
-        self._base = f"{url}/api/v1"
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Bearer {token}"
+    name = "intake"
 
     def create_project(self, title: str, policy: Mapping[str, object]) -> Json:
         """Make a project in Label Studio with our labelling configuration, and connect it."""
@@ -63,16 +53,6 @@ class Intake:
     def leak_check(self, project_id: str) -> Json:
         """What of the originals Label Studio shows."""
         return self._call("POST", f"/projects/{project_id}/leak-check")
-
-    def _call(self, method: str, path: str, **options: Any) -> Json:
-        try:
-            answer = self._session.request(method, self._base + path, timeout=_TIMEOUT_S, **options)
-            body: Json = answer.json()
-        except requests.RequestException as error:
-            raise DemoError(f"the intake does not answer ({type(error).__name__})") from None
-        if not answer.ok:
-            raise DemoError(f"the intake refused: {body['error']['message']}")
-        return body
 
 
 def _parts(photos: Sequence[Original]) -> Iterator[list[Original]]:

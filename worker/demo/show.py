@@ -1,20 +1,17 @@
 """The whole plugin on one machine, from nothing to a task that an annotator can open: python -m worker demo
 
-Every part runs as its own process with its real command, and what a project manager does is done through the intake's
-HTTP API. Each run has a fresh folder; nothing of it is reachable from other machines.
+Every part runs as its own process with its real command, and what people do is done through the HTTP APIs of intake
+and admin. Each run has a fresh folder; nothing of it is reachable from other machines.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,15 +20,21 @@ from tqdm import tqdm
 from backend.errors import BackendError
 from backend.labelstudio.client import LabelStudio
 from backend.redis_server import EmbeddedRedis
-from worker.demo import label_studio, photos
-from worker.demo.intake import Intake, Json
+from worker.demo import admin, label_studio, photos, report
+from worker.demo.admin import Admin
+from worker.demo.api import Json
+from worker.demo.intake import Intake
 from worker.demo.label_studio import Person
 from worker.demo.photos import Original
-from worker.demo.processes import Children, DemoError, answers, free_port, run
+from worker.demo.processes import Children, answers
+from worker.demo.report import Done, Restored
+from worker.demo.site import Site, new_site
+from worker.demo.terminal import WIDTH, say, shown, step
 
 LABEL_STUDIO_VENV = Path(".venv-label-studio")
 TITLE = "Expressions (demonstration)"
-_PORTS = {"label-studio": 8080, "plugin": 9090, "intake": 9092}
+ADMINS = {"requester": ("requester",), "approver": ("approver",), "officer": ("auditor", "key_officer")}
+"""Who is made at the admin, as what: nobody who asks also approves, and nobody who watches does either."""
 _STARTS_WITHIN_S = 300.0
 _POLL_S = 0.5
 _SETTLED = ("published", "failed", "cancelled")
@@ -48,46 +51,6 @@ class Options:
     venv: Path = LABEL_STUDIO_VENV
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """Where everything of one run is, and who may sign in where."""
-
-    folder: Path
-    ports: dict[str, int]
-    admin: Person
-    annotator: Person
-    api_key: str
-    path_secret: str
-
-    def url(self, name: str) -> str:
-        return f"http://localhost:{self.ports[name]}"
-
-    @property
-    def backend_url(self) -> str:
-        return f"{self.url('plugin')}/{self.path_secret}"
-
-    @property
-    def group(self) -> Path:
-        """The generated group's photo."""
-        return self.folder / photos.GROUP
-
-    def settings(self, *, with_api_key: bool) -> dict[str, str]:
-        """The environment of our own programs. Only those that speak to Label Studio get its key."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("G2FACE_") or "MODEL" in name}
-        given = {
-            "DATA_DIR": str(self.folder),
-            "LABELSTUDIO__URL": self.url("label-studio"),
-            "PLUGIN__PORT": str(self.ports["plugin"]),
-            "PLUGIN__PUBLIC_URL": self.url("plugin"),
-            "PLUGIN__PATH_SECRET": self.path_secret,
-            "INTAKE__PORT": str(self.ports["intake"]),
-            "WORKER__MAX_ATTEMPTS": "2",
-        }
-        if with_api_key:
-            given["LABELSTUDIO__API_KEY"] = self.api_key
-        return kept | {f"G2FACE_{name}": value for name, value in given.items()}
-
-
 def show(options: Options) -> int:
     """The demonstration. Status 0: everything was published and holds what is promised, or it was ended from outside
     after that; 1: something failed; 130: ended before."""
@@ -95,19 +58,19 @@ def show(options: Options) -> int:
     with _endings_as_interrupts():
         try:
             with ExitStack() as stack:
-                site = _new_site(options)
+                site = new_site(options.data_dir)
                 children = _start(site, options, stack)
                 status = _work(site, options, children)
                 done = True
                 if not options.once:
-                    _say("\n  Ctrl-C ends all of it.")
+                    say("\n  Ctrl-C ends all of it.")
                     children.wait_for(lambda: False, within_s=float("inf"), what="the end")
                 return status
         except BackendError as error:
-            _say(f"\n  demo: {error}")
+            say(f"\n  demo: {error}")
             return 1
         except KeyboardInterrupt:
-            _say("\n  ended")
+            say("\n  ended")
             return status if done else 130
 
 
@@ -122,31 +85,11 @@ def _endings_as_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _new_site(options: Options) -> _Site:
-    folder = (options.data_dir / f"{datetime.now(UTC):%Y%m%d-%H%M%S}").absolute()
-    try:
-        folder.mkdir(parents=True, mode=0o700)
-        (folder / "logs").mkdir()
-    except OSError as error:
-        raise DemoError(f"a folder for this run cannot be made: {error.strerror}") from None
-    ports: dict[str, int] = {}
-    for name, wanted in _PORTS.items():
-        ports[name] = free_port(wanted)
-    return _Site(
-        folder,
-        ports,
-        admin=Person("admin@example.org", secrets.token_urlsafe(12)),
-        annotator=Person("annotator@example.org", secrets.token_urlsafe(12)),
-        api_key=secrets.token_hex(20),
-        path_secret=secrets.token_urlsafe(24),
-    )
-
-
-def _start(site: _Site, options: Options, stack: ExitStack) -> Children:
+def _start(site: Site, options: Options, stack: ExitStack) -> Children:
     """Start everything; the slow ones first, so that they come up while the keys are made."""
-    _say(f"\n  Label Studio with anonymized faces: a demonstration\n  in {_shown(site.folder)}\n")
+    say(f"\n  Label Studio with anonymized faces: a demonstration\n  in {shown(site.folder)}\n")
     program = label_studio.program(options.venv)
-    with _step("Redis and keys"):
+    with step("Redis and keys"):
         redis = stack.enter_context(EmbeddedRedis(site.folder))
         children = stack.enter_context(Children(site.folder / "logs"))
         children.watch(redis.pid)
@@ -157,55 +100,92 @@ def _start(site: _Site, options: Options, stack: ExitStack) -> Children:
         children.start("label-studio", label_studio.command(program, port), given, cwd=folder)
         if options.folder is None:
             children.start("group", photos.group_command(site.group), site.settings(with_api_key=False), ends=True)
-        _ours(site, "backend.admin", "init-keys")
-        _ours(site, "worker", "init")
+        site.ours("backend.admin", "init-keys")
+        site.ours("worker", "init")
     return children
 
 
-def _work(site: _Site, options: Options, children: Children) -> int:
-    python = [sys.executable, "-m"]
-    with _step("plugin, intake"):
-        children.start("plugin", [*python, "backend.plugin"], site.settings(with_api_key=False))
-        # The account comes first: without one the intake would make one itself, and print its password.
-        manager = Person("manager@example.org", _manager(site))
-        token = _ours(site, "backend.intake", "token", manager.email).strip()
-        children.start("intake", [*python, "backend.intake", "serve"], site.settings(with_api_key=True))
-        _wait(children, site, "plugin")
-        _wait(children, site, "intake")
-    with _step("Label Studio"):
+def _work(site: Site, options: Options, children: Children) -> int:
+    with step("plugin, intake, admin"):
+        people = _start_doors(site, children)
+        manager = Intake(site.url("intake"), site.ours("backend.intake", "token", people["manager"].email).strip())
+        requester = _admin(site, people["requester"], "admin:request")
+        approver = _admin(site, people["approver"], "admin:approve")
+    with step("Label Studio"):
         _wait(children, site, "label-studio")
-    children.start("worker", [*python, "worker", "run"], site.settings(with_api_key=True))
-    intake = Intake(site.url("intake"), token)
-    with _step("project"):
+    children.start("worker", _program("worker", "run"), site.settings(with_api_key=True))
+    done = _publish(site, options, children, manager)
+    restored = _restore_one(requester, approver, done)
+    sound = report.tell(done, restored)
+    report.tell_where(site, people, done.project)
+    return 0 if sound and done.complete else 1
+
+
+def _publish(site: Site, options: Options, children: Children, manager: Intake) -> Done:
+    """Make a project, hand everything in, and wait until nothing is under way any more."""
+    with step("project"):
         label_studio.sign_up(site.url("label-studio"), site.api_key, site.annotator)
-        project = intake.create_project(TITLE, {"suggest_expressions": True})
+        project = manager.create_project(TITLE, {"suggest_expressions": True})
         _connect(site, project)
-    with _step("photos"):
-        results = intake.hand_in(project["project_id"], _originals(site, options, children))
+    with step("photos"):
+        originals = _originals(site, options, children)
+        results = manager.hand_in(project["project_id"], originals)
     accepted = sum(one["photo_id"] is not None for one in results)
-    progress = _follow(intake, children, project["project_id"], total=accepted)
-    sound = _report(site, intake, project, results)
-    _say_where(site, manager, project)
-    published = progress["published"] == progress["total"] > 0
-    return 0 if sound and published and accepted == len(results) else 1
+    _follow(manager, children, project["project_id"], total=accepted)
+    return Done(site, manager, project, originals, results)
 
 
-def _ours(site: _Site, module: str, *arguments: str) -> str:
-    command = [sys.executable, "-m", module, *arguments]
-    return run(f"{module} {arguments[0]}", command, site.settings(with_api_key=False))
+def _start_doors(site: Site, children: Children) -> dict[str, Person]:
+    """Start plugin, intake and admin, and wait for them; who may sign in at the last two."""
+    children.start("plugin", _program("backend.plugin"), site.settings(with_api_key=False))
+    # The accounts come first: without any, intake and admin would make one themselves, and print its password.
+    people = {"manager": _account("manager", site.ours("backend.intake", "account", "add", _address("manager")))}
+    for name, roles in ADMINS.items():
+        people[name] = _account(name, site.ours("backend.admin", "accounts", "add", _address(name), *roles))
+    for door in ("intake", "admin"):
+        children.start(door, _program(f"backend.{door}", "serve"), site.settings(with_api_key=True))
+    for door in ("plugin", "intake", "admin"):
+        _wait(children, site, door)
+    return people
 
 
-def _manager(site: _Site) -> str:
-    """Make the project manager's account; its one-time password."""
-    return _ours(site, "backend.intake", "account", "add", "manager@example.org").rpartition("password: ")[2].strip()
+def _program(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
 
 
-def _wait(children: Children, site: _Site, name: str) -> None:
+def _address(name: str) -> str:
+    return f"{name}@example.org"
+
+
+def _account(name: str, said: str) -> Person:
+    """Whom a program made that ends by saying a one-time password."""
+    return Person(_address(name), said.rpartition("password: ")[2].strip())
+
+
+def _restore_one(requester: Admin, approver: Admin, done: Done) -> Restored | None:
+    """Have one photo given back by two people, as in a dispute; None when no file that was handed in has a face."""
+    files = {one.name: one.data for one in done.originals}
+    for photo in done.photos:
+        original = files.get(done.name(photo))
+        if photo["state"] == "published" and photo["faces"] and original is not None:
+            with step("dispute"):
+                exact = admin.recovers(requester, approver, task=done.address(photo), original=original)
+            return Restored(photo["photo_id"], exact)
+    return None
+
+
+def _admin(site: Site, person: Person, scope: str) -> Admin:
+    """The admin's API in somebody's name, for one duty and one day."""
+    issued = site.ours("backend.admin", "accounts", "tokens", person.email, "--days", "1", "--issue", scope)
+    return Admin(site.url("admin"), issued.strip())
+
+
+def _wait(children: Children, site: Site, name: str) -> None:
     up = partial(answers, f"{site.url(name)}/health")
     children.wait_for(up, within_s=_STARTS_WITHIN_S, what=name)
 
 
-def _connect(site: _Site, project: Json) -> None:
+def _connect(site: Site, project: Json) -> None:
     """Connect the plugin as the project's ML backend, without the webhook that Label Studio adds: it would send every
     task's data around, and polling finds the same."""
     client = LabelStudio(site.url("label-studio"), site.api_key)
@@ -214,7 +194,7 @@ def _connect(site: _Site, project: Json) -> None:
         client.delete_webhook(webhook["id"])
 
 
-def _originals(site: _Site, options: Options, children: Children) -> list[Original]:
+def _originals(site: Site, options: Options, children: Children) -> list[Original]:
     if options.folder is not None:
         return photos.of_folder(options.folder)
     children.wait_for(site.group.exists, within_s=_STARTS_WITHIN_S, what="the generated group")
@@ -222,9 +202,9 @@ def _originals(site: _Site, options: Options, children: Children) -> list[Origin
     return [*found, photos.manifest([one.name for one in found])]
 
 
-def _follow(intake: Intake, children: Children, project_id: str, *, total: int) -> Json:
+def _follow(intake: Intake, children: Children, project_id: str, *, total: int) -> None:
     """Show how far the worker is until nothing is under way any more."""
-    layout = f"  {'anonymizing':<15} {{bar:30}} {{n_fmt}}/{{total_fmt}}  {{elapsed}}"
+    layout = f"  {'anonymizing':<{WIDTH}} {{bar:30}} {{n_fmt}}/{{total_fmt}}  {{elapsed}}"
     with tqdm(total=total, bar_format=layout, file=sys.stdout, ascii="·━", mininterval=0) as bar:
         while True:
             children.check()
@@ -234,79 +214,5 @@ def _follow(intake: Intake, children: Children, project_id: str, *, total: int) 
                 bar.n = settled
                 bar.refresh()
             if settled >= progress["total"]:
-                return progress
+                return
             time.sleep(_POLL_S)
-
-
-def _report(site: _Site, intake: Intake, project: Json, results: Sequence[Json]) -> bool:
-    """Say what became of every photo; whether Label Studio holds all of them, predicted, and nothing of an original."""
-    names = {one["photo_id"]: one["name"] for one in results}
-    client = LabelStudio(site.url("label-studio"), site.api_key)
-    tasks = {task["id"]: task for task in client.tasks(project["labelstudio_id"])}
-    rows: list[tuple[str, ...]] = [("", "photo", "faces", "task")]
-    predicted = True
-    for photo in intake.photos(project["project_id"]):
-        task_id = photo["labelstudio_task_id"]
-        predicted &= task_id in tasks and tasks[task_id]["total_predictions"] > 0
-        where = f"{site.url('label-studio')}/projects/{project['labelstudio_id']}/data?task={task_id}"
-        outcome = where if photo["state"] == "published" else f"{photo['state']}: {photo['reason']}"
-        name = str(names.get(photo["photo_id"], photo["photo_id"]))
-        mark = "✓" if photo["state"] == "published" else "✗"
-        rows.append((mark, name, _faces(photo), outcome))
-    rows += [("✗", one["name"], "", f"refused: {one['reason']}") for one in results if one["photo_id"] is None]
-    _say("\n" + _table(rows))
-    leaks = intake.leak_check(project["project_id"])
-    for finding in leaks["findings"]:
-        _say(f"  ✗ leak check: {finding['kind']} ({finding['count']}). {finding['remedy']}")
-    if not leaks["findings"]:
-        _say(f"\n  ✓ leak check: nothing of the originals in {leaks['tasks_checked']} tasks and around them")
-    return predicted and not leaks["findings"]
-
-
-def _faces(photo: Json) -> str:
-    replaced = sum(face["outcome"] == "anonymized" for face in photo["faces"])
-    covered = len(photo["faces"]) - replaced
-    return f"{replaced} replaced" + (f", {covered} covered" if covered else "")
-
-
-def _say_where(site: _Site, manager: Person, project: Json) -> None:
-    annotate = f"{site.url('label-studio')}/projects/{project['labelstudio_id']}/data"
-    rows = [
-        ("annotate", annotate, site.annotator.email, site.annotator.password),
-        ("hand in", site.url("intake"), manager.email, f"{manager.password} (once)"),
-        ("administer", site.url("label-studio"), site.admin.email, site.admin.password),
-        ("ML backend", f"{site.url('plugin')}/health", "", ""),
-        ("logs", _shown(site.folder / "logs"), "", ""),
-    ]
-    _say("\n" + _table(rows))
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(f"  {line}" for line in lines)
-
-
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    """One line: what is being done, then how long it took."""
-    begun = time.monotonic()
-    sys.stdout.write(f"  {name:<15} ")
-    sys.stdout.flush()
-    try:
-        yield
-    except BaseException:
-        sys.stdout.write("✗\n")
-        raise
-    sys.stdout.write(f"✓ {time.monotonic() - begun:5.1f} s\n")
-    sys.stdout.flush()
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
