@@ -1,10 +1,11 @@
-"""The command `deface`, which blurs faces, timed on the same photographs. It is found on the machine or left out: its
-OpenCV and the one of this project cannot share an environment."""
+"""The command `deface`, which blurs faces, run and timed on the same photographs. It is found on the machine or left
+out: its OpenCV and the one of this project cannot share an environment."""
 
 from __future__ import annotations
 
 import math
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -14,8 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from g2face_model import images
+from g2face_model.errors import ModelError
 from g2face_model.evaluation.bench import peak_megabytes
+from g2face_model.types import Image
 
+_PLACES = ("deface", ".venv-deface/bin/deface")  # on the PATH, or where `make bench` installs it
 _ANNOUNCED = "Input:"  # what deface prints when it turns to the next file
 
 
@@ -26,6 +31,34 @@ class Blurring:
     total: float
     startup: float
     peak_megabytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Defaced:
+    """One picture as deface publishes it, the seconds it took in a process that was warm, and that process's memory."""
+
+    image: Image
+    seconds: float
+    peak_megabytes: float
+
+
+def find() -> str | None:
+    """The command on this machine, if there is one."""
+    return next((found for found in map(shutil.which, _PLACES) if found), None)
+
+
+def blur(command: str, image: Image) -> Defaced:
+    """Let deface blur the faces of a picture (H, W, 3). Raises ModelError when the command cannot be run or fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.png" for number in range(3)]  # a warm-up, the picture, and what ends it
+        for path in paths[:2]:
+            path.write_bytes(images.encode(image, "png"))
+        paths[2].write_bytes(images.encode(np.zeros((32, 32, 3), np.uint8), "png"))
+        _, begun, megabytes = _begun(command, paths)
+        made = paths[1].with_name("1_anonymized.png")
+        if len(begun) != len(paths) or not made.exists():
+            raise ModelError("deface failed on it")
+        return Defaced(images.decode(made.read_bytes()), begun[2] - begun[1], megabytes)
 
 
 def measure(command: str, photographs: Mapping[str, bytes], *, repeats: int) -> Blurring | None:

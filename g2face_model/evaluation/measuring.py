@@ -110,6 +110,8 @@ class Laboratory:
         before, started = resident_megabytes(), time.perf_counter()
         treatment = method.anonymize(image, seeds)
         seconds = time.perf_counter() - started
+        if treatment.seconds is not None:
+            return treatment, treatment.seconds, treatment.peak_megabytes or math.nan
         return treatment, seconds, self._bare_megabytes + own_megabytes + peak_megabytes() - before
 
     def _method(self, name: str, image: Image, seeds: Seeds) -> tuple[Method, float]:

@@ -21,14 +21,17 @@ from g2face_model.build import build_parts
 from g2face_model.config import ModelConfig
 from g2face_model.detection import FaceDetector
 from g2face_model.errors import ModelError
+from g2face_model.evaluation import deface
 from g2face_model.evaluation.bench import Stopwatch, attached
 from g2face_model.recognition import RECOGNISERS
 from g2face_model.types import AnonymizedFace, Box, Image
 from g2face_model.weights import WeightStore
 
-G2FACE, PIXELATE = "g2face", "pixelate"
+G2FACE, PIXELATE, DEFACE_BLUR = "g2face", "pixelate", "deface-blur"
 _WITHOUT = f"{G2FACE} without "
 _BLOCKS = 10  # of a mosaic, across a face
+_DEFACE_SCALE = 1.3  # of deface's masks over the boxes that its detector finds
+_CLOSED_PX, _SPECK_PX = 9, 8  # of places that were changed: gaps within, and what is too small to be a face
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,15 @@ class Treated:
 @dataclass(frozen=True, slots=True)
 class Treatment:
     """The picture that a method publishes. `replaced`: what recovery needs, empty for a method without a way back;
-    `stages`: seconds by stage, as far as the method knows them."""
+    `stages`: seconds by stage, as far as the method knows them. `seconds` and `peak_megabytes` are told by a method that
+    runs elsewhere, where a clock around the call would count another program's start."""
 
     image: Image
     faces: tuple[Treated, ...]
     replaced: tuple[AnonymizedFace, ...] = ()
     stages: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    peak_megabytes: float | None = None
 
 
 class Method(Protocol):
@@ -125,6 +131,44 @@ class Pixelate:
         return Treatment(result, tuple(faces), stages=self._stopwatch.take())
 
 
+class DefaceBlur:
+    """The command `deface` with its own settings. It does not say where it found faces: what it changed tells."""
+
+    def __init__(self, setup: Setup) -> None:  # noqa: ARG002
+        command = deface.find()
+        if command is None:
+            raise ModelError("the command deface is not installed: `make .venv-deface/bin/deface`, or on the PATH")
+        self._command = command
+
+    def anonymize(self, image: Image, seeds: Seeds) -> Treatment:  # noqa: ARG002
+        result = deface.blur(self._command, image)
+        faces = [Treated(_inner(rectangle), rectangle, "blurred") for rectangle in changed_places(image, result.image)]
+        return Treatment(result.image, tuple(faces), seconds=result.seconds, peak_megabytes=result.peak_megabytes)
+
+
+def changed_places(before: Image, after: Image) -> list[tuple[int, int, int, int]]:
+    """Rectangles (left, top, width, height) around the connected places where two pictures (H, W, 3) differ, specks and
+    what lies inside of another left out."""
+    differs = np.any(before != after, axis=2).astype(np.uint8)
+    closed = cv2.morphologyEx(differs, cv2.MORPH_CLOSE, np.ones((_CLOSED_PX, _CLOSED_PX), np.uint8))
+    found, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    rectangles = [cv2.boundingRect(contour) for contour in found]
+    return [(int(left), int(top), int(w), int(h)) for left, top, w, h in rectangles if min(w, h) >= _SPECK_PX]
+
+
+def _inner(rectangle: tuple[int, int, int, int]) -> Box:
+    """The box that deface's detector found, of the larger one that it blurs."""
+    left, top, width, height = rectangle
+    x, y = left + width / 2, top + height / 2
+    return Box(
+        x - width / 2 / _DEFACE_SCALE,
+        y - height / 2 / _DEFACE_SCALE,
+        x + width / 2 / _DEFACE_SCALE,
+        y + height / 2 / _DEFACE_SCALE,
+        1.0,
+    )
+
+
 def whole(box: Box, image: Image) -> tuple[int, int, int, int]:
     """The box as left, top, width, height in whole px of the picture; at least one px wide and high."""
     height, width = image.shape[:2]
@@ -145,6 +189,7 @@ def mosaic(pixels: Image, *, blocks: int = _BLOCKS) -> Image:
 
 METHODS: Mapping[str, Entry] = {
     G2FACE: Entry(G2Face, keyed=True, reversible=True, gate=RECOGNISERS),
+    DEFACE_BLUR: Entry(DefaceBlur),
     PIXELATE: Entry(Pixelate),
 }
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from g2face_model.errors import ModelError
 from g2face_model.evaluation import deface
 
 _PHOTOGRAPHS = {"a.jpg": b"first", "b.jpg": b"second"}
@@ -40,3 +42,25 @@ def test_a_command_that_fails_or_stops_early_gives_nothing(tmp_path: Path, body:
 
 def test_a_command_that_is_not_there_gives_nothing(tmp_path: Path) -> None:
     assert deface.measure(str(tmp_path / "nothing"), _PHOTOGRAPHS, repeats=1) is None
+
+
+def test_the_picture_that_was_blurred_is_read_again(tmp_path: Path) -> None:
+    loop = 'for photo; do echo "Input:  $photo"; cp "$photo" "${photo%.png}_anonymized.png"; sleep 0.01; done'
+    image = np.random.default_rng(0).integers(256, size=(40, 50, 3), dtype=np.uint8)
+    defaced = deface.blur(_command(tmp_path, loop), image)
+    np.testing.assert_array_equal(defaced.image, image)
+    assert defaced.seconds >= 0.01
+
+
+@pytest.mark.parametrize("body", ["exit 1", 'for photo; do echo "Input:  $photo"; done'])
+def test_a_picture_that_was_not_blurred_is_said(tmp_path: Path, body: str) -> None:
+    with pytest.raises(ModelError, match="deface failed"):
+        deface.blur(_command(tmp_path, body), np.zeros((40, 50, 3), np.uint8))
+
+
+def test_the_command_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert deface.find() is None
+    command = _command(tmp_path, "exit 0")
+    assert deface.find() == command

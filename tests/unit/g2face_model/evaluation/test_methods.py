@@ -5,8 +5,9 @@ import pytest
 from sample_portraits import portrait
 
 from g2face_model.errors import ModelError
-from g2face_model.evaluation import methods
-from g2face_model.evaluation.methods import METHODS, Setup, entry, left_out, mosaic, whole
+from g2face_model.evaluation import deface, methods
+from g2face_model.evaluation.methods import METHODS, Setup, changed_places, entry, left_out, mosaic, whole
+from g2face_model.evaluation.observer import Observer, found_again
 from g2face_model.recognition import RECOGNISERS
 from g2face_model.types import Box
 from g2face_model.weights import WeightStore
@@ -81,3 +82,29 @@ def test_boxes_that_leave_the_picture_are_cut() -> None:
         left, top, width, height = whole(box, image)
         assert 0 <= left < left + width <= 60
         assert 0 <= top < top + height <= 50
+
+
+def test_what_was_changed_is_found() -> None:
+    before = np.zeros((100, 120, 3), np.uint8)
+    after = before.copy()
+    after[10:40, 20:60:2] = 9  # not every pixel of a place need be another one
+    after[70:90, 90:110, 2] = 1
+    after[5, 100] = 255  # a speck
+    assert sorted(changed_places(before, after)) == [(20, 10, 39, 30), (90, 70, 20, 20)]
+    assert changed_places(before, before) == []
+
+
+@pytest.mark.skipif(deface.find() is None, reason="needs the command deface")
+def test_the_blurring_tool_covers_the_face_that_our_detector_finds(setup: Setup) -> None:
+    image = portrait()
+    treatment = entry("deface-blur").make(setup).anonymize(image, _seeds)
+    (face,) = treatment.faces
+    (found,) = Observer(WeightStore(setup.weights_dir), (), threads=1).boxes(image)
+    assert found_again(found, [face.box])
+    assert treatment.seconds is not None
+
+
+def test_a_blurring_tool_that_is_missing_is_said(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deface, "find", lambda: None)
+    with pytest.raises(ModelError, match="not installed"):
+        entry("deface-blur").make(setup)
