@@ -30,7 +30,10 @@ class Body:
     @classmethod
     def of(cls, request: Request, *known: str) -> Body:
         """Raises `OfficeError` when it is no object or has other than the `known` fields."""
-        body = request.get_json()
+        try:
+            body = request.get_json()
+        except RecursionError:  # lists within lists within lists
+            body = None
         if not isinstance(body, dict):
             raise OfficeError("a JSON object is expected")
         if unknown := sorted(body.keys() - set(known)):

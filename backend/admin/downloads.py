@@ -16,11 +16,11 @@ def attachment(retrieved: Retrieved) -> Response:
     of a subject's access are not in it."""
     name, photos = retrieved.request_id[:8], retrieved.photos
     if len(photos) == 1:
-        data, kind, name = photos[0].png, "image/png", f"{name}-{photos[0].photo_id[:8]}.png"
+        kind, name = "image/png", f"{name}-{photos[0].photo_id[:8]}.png"
     else:
-        data, kind, name = _archive(photos), "application/zip", f"{name}.zip"
+        kind, name = "application/zip", f"{name}.zip"
     return Response(
-        data,
+        content(retrieved),
         mimetype=kind,
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -28,6 +28,12 @@ def attachment(retrieved: Retrieved) -> Response:
             "X-Left-Out": str(retrieved.left_out),
         },
     )
+
+
+def content(retrieved: Retrieved) -> bytes:
+    """The file's bytes."""
+    photos = retrieved.photos
+    return photos[0].png if len(photos) == 1 else _archive(photos)
 
 
 def _archive(photos: Collection[RetrievedPhoto]) -> bytes:
