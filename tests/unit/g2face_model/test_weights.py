@@ -205,3 +205,17 @@ def test_what_ships_with_the_package_is_what_its_digests_say() -> None:
 
 def test_every_pinned_part_is_ready_after_a_pull(store: WeightStore) -> None:
     assert {name: store.state(name, sources=True) for name in PARTS} == dict.fromkeys(PARTS, State.READY)
+
+
+def test_parts_are_known_by_digests_that_need_no_download(shelf: Shelf) -> None:
+    store = shelf.store()
+    assert store.digest("plain.bin") == store.parts["plain.bin"].members[0].sha256
+    two = replace(store.parts["net"], members=(Member("a", "1" * 64), Member("b", "2" * 64)))
+    changed = replace(two, members=(Member("a", "1" * 64), Member("b", "3" * 64)))
+    digests = {WeightStore(shelf.cache, parts={"net": part}).digest("net") for part in (two, changed)}
+    assert len(digests) == 2
+    assert all(len(digest) == 64 for digest in digests)
+    with pytest.raises(WeightsError, match="no weights called"):
+        store.digest("unknown")
+    trained = WeightStore(shelf.cache)
+    assert trained.digest("mapping") == json.loads((TRAINED / "digests.json").read_text())["mapping"]

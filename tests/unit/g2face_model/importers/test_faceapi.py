@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from g2face_model.errors import WeightsError
-from g2face_model.importers.faceapi import import_face_expression
+from g2face_model.importers.faceapi import import_face_expression, import_face_landmarks
 from g2face_model.networks.graph import GraphNetwork, same_padding
 
 _CHANNELS = (32, 64, 128, 256)
@@ -70,6 +70,21 @@ def test_writes_down_the_topology() -> None:
     network = GraphNetwork(metadata["graph"], {name: torch.from_numpy(value) for name, value in arrays.items()})
     faces = torch.rand(2, 3, 112, 112) * 255
     torch.testing.assert_close(network(faces)["probabilities"], _expected(weights, faces), atol=1e-4, rtol=1e-3)
+
+
+def test_the_landmarks_have_the_same_layers_without_the_softmax() -> None:
+    weights = _weights()
+    weights["fc/weights"] = np.random.default_rng(2).standard_normal((256, 136)).astype(np.float32)
+    weights["fc/bias"] = np.zeros(136, np.float32)
+    members = _members(weights)
+    named = {name.replace("face_expression_model", "face_landmark_68_model"): data for name, data in members.items()}
+    arrays, metadata = import_face_landmarks(named)
+    network = GraphNetwork(metadata["graph"], {name: torch.from_numpy(value) for name, value in arrays.items()})
+    faces = torch.rand(2, 3, 112, 112) * 255
+    points = network(faces)["points"]
+    torch.testing.assert_close(points.softmax(dim=1), _expected(weights, faces), atol=1e-4, rtol=1e-3)
+    with pytest.raises(WeightsError):
+        import_face_landmarks(members)
 
 
 def test_refuses_foreign_files() -> None:
