@@ -74,6 +74,7 @@ $(DEFACE):
 bench: weights $(DEFACE)
 	@$(MODEL) bench --deface $(DEFACE)
 	@$(RUN) -m worker bench
+	@$(RUN) -m backend.admin bench
 	@PYTHONPATH=tests:. $(RUN) tests/benchmarks/load.py --photos 200
 
 # FACES is a folder of photographs with manifest.csv; python -m g2face_model figures --help

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from workshop import Workshop
 
 from backend.accounts import Account, Accounts
 from backend.admin import wsgi
-from backend.admin.auth import Actor
+from backend.admin.actors import Actor, Scope
 from backend.admin.office import Office
 from backend.admin.second_factor import SecondFactor
 from backend.ledger.records import Photo, Project
@@ -124,6 +124,12 @@ class Restricted:
     def log(self, target: str | None = None) -> list[tuple[str, str]]:
         """Who did what, of one target or all."""
         return [(one.actor, one.action) for one in self.office.audit.events() if target in (None, one.target)]
+
+
+def programs_token(restricted: Restricted, account_id: str, scopes: Collection[Scope]) -> str:
+    """A token for a program in somebody's name, for 30 days."""
+    tokens, now = restricted.office.accounts.tokens, restricted.clock()
+    return tokens.issue(account_id, scopes=scopes, expires_at=now + timedelta(days=30), now=now)[1]
 
 
 @contextmanager

@@ -6,19 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from backend.admin.commandline import accounts, audit, keys, retention, serve
+from backend import logs
+from backend.admin.commandline import accounts, audit, bench, keys, requests, retention, serve
 from backend.errors import BackendError
 from backend.settings import Settings
 
 # Groups of commands; each has `add_commands`, whose parsers name their `run(options, settings)`.
-_GROUPS = (accounts, audit, keys, retention, serve)
+_GROUPS = (accounts, audit, bench, keys, requests, retention, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: done, 1: not all of it, 2: it could not be done, or bad usage."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options, Settings.load())
+        settings = Settings.load()
+        logs.configure(settings.logs.level, json_lines=settings.logs.json_lines)
+        status: int = options.run(options, settings)
     except BackendError as error:
         sys.stderr.write(f"{error}\n")
         return 2
