@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import subprocess
@@ -85,6 +86,20 @@ def test_a_mistyped_setting_makes_no_key(
     assert main(["init-keys"]) == 2
     assert "G2FACE_CUSTODY__MASTER_PRIVAT_KEY_FILE" in capsys.readouterr().err
     assert not data_dir.exists()
+
+
+def test_whatever_is_logged_goes_through_the_fences(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, before = logging.getLogger(), list(logging.getLogger().handlers)
+    try:
+        assert main(["init-keys"]) == 0
+        logging.getLogger("a.library").error("could not reach postgresql://me:secret@db of jane@example.org")
+    finally:
+        root.handlers[:] = before
+    shown = capsys.readouterr().err
+    assert "could not reach" in shown
+    assert "secret" not in shown
+    assert "jane" not in shown
+    assert data_dir.exists()
 
 
 def test_it_runs_as_a_program_and_explains_itself(data_dir: Path) -> None:
