@@ -156,6 +156,14 @@ class Accounts:
             row = connection.execute(_of_email(email)).one_or_none()
         return None if row is None else self._account(row)
 
+    def may(self, account_id: str, role: Role) -> bool:
+        """Whether there is such an account, on, vouched for and with this role."""
+        try:
+            account = self.account(account_id)
+        except ForbiddenError:
+            return False
+        return account.vouched and role in account.roles
+
     def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         with reading(self._engine) as connection:
@@ -230,15 +238,23 @@ class Accounts:
         self._replace_password(account_id, password, must_change=True)
         return password
 
-    def of_openid(self, issuer: str, subject: str, *, verified_email: str | None) -> Account:
+    def of_openid(
+        self,
+        issuer: str,
+        subject: str,
+        *,
+        verified_email: str | None,
+        announce: Callable[[str], object] = lambda _: None,
+    ) -> Account:
         """The account of whom an OpenID provider calls `subject`. The first time they are known by the address that the
-        provider has verified, and from then on by the provider's name for them alone.
+        provider has verified, and from then on by the provider's name for them alone. announce: told the account's id
+        before the two are joined.
 
         Raises `ForbiddenError`, in the same words whatever was wrong.
         """
         row = self._of_openid(issuer, subject)
         if row is None and verified_email is not None:
-            self._introduce(issuer, subject, verified_email)
+            self._introduce(issuer, subject, verified_email, announce=announce)
             row = self._of_openid(issuer, subject)
         if row is None or not row.on:
             raise ForbiddenError("there is no account here for whom the provider has signed in")
@@ -254,7 +270,11 @@ class Accounts:
         with reading(self._engine) as connection:
             return connection.execute(select(AccountRow.__table__).where(*them)).one_or_none()
 
-    def _introduce(self, issuer: str, subject: str, email: str) -> None:
+    def _introduce(self, issuer: str, subject: str, email: str, *, announce: Callable[[str], object]) -> None:
+        there = self.find(email)
+        if there is None or there.openid or not (there.on and there.vouched):
+            return
+        announce(there.account_id)
         unknown = AccountRow.openid_subject.is_(None)
         values: dict[str, Any] = {"openid_issuer": issuer, "openid_subject": subject}
         with suppress(IntegrityError), writing(self._engine) as connection:  # another sign-in was faster

@@ -100,6 +100,12 @@ class AuditError(CustodyError):
     retryable: ClassVar[bool] = True
 
 
+class AuditBrokenError(AuditError):
+    """The audit log is not what was written, so nothing is built on it; the message names the event."""
+
+    retryable: ClassVar[bool] = False
+
+
 class CustodyUnavailableError(CustodyError):
     """A database of custody cannot be reached or is locked."""
 

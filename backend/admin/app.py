@@ -21,6 +21,7 @@ from backend.admin.openid import Provider
 from backend.admin.words import later
 from backend.errors import (
     ApprovalRequiredError,
+    AuditBrokenError,
     AuditError,
     BackendError,
     BlobMissingError,
@@ -53,6 +54,7 @@ _ERRORS: tuple[tuple[type[BackendError], int, str, bool], ...] = (
     (RequestStateError, 409, _NOT_NOW, True),
     (KeyShreddedError, 410, later("Gone for ever"), True),
     (SealBrokenError, 409, later("It does not open"), True),
+    (AuditBrokenError, 503, later("The audit log was changed"), True),
     (AuditError, 503, _AWAY, False),
     (CustodyUnavailableError, 503, _AWAY, False),
     (MasterKeyError, 503, _AWAY, False),

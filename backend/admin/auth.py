@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import partial
 
 from flask import Request, session
 
@@ -126,7 +127,9 @@ class Door:
         here."""
         account_id = NOBODY
         try:
-            account = self.accounts.of_openid(issuer, subject, verified_email=verified_email)
+            account = self.accounts.of_openid(
+                issuer, subject, verified_email=verified_email, announce=partial(self._record, "account.provider_known")
+            )
             account_id = account.account_id
             _require_some(account)
         except ForbiddenError:
@@ -211,8 +214,10 @@ class Door:
 
     def revoke_token(self, actor: Actor, token_id: str) -> None:
         """End one of their tokens. Raises `ForbiddenError` if they have none of this id."""
-        self.accounts.tokens.revoke(actor.account_id, token_id)
+        if token_id not in {token.token_id for token in self.tokens(actor)}:
+            raise ForbiddenError("there is no such token")
         self._record("token.revoked", actor.account_id)
+        self.accounts.tokens.revoke(actor.account_id, token_id)
 
     def _found(self) -> tuple[Session, Account]:
         try:

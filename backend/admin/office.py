@@ -31,7 +31,7 @@ from backend.custody.records import (
 from backend.custody.recovery import Recovery, Retrieved, Rules
 from backend.custody.retention import Retention, SweepReport
 from backend.custody.unseal import MasterKey
-from backend.errors import ForbiddenError, OfficeError, RequestMissingError, RequestStateError
+from backend.errors import BlobMissingError, ForbiddenError, OfficeError, RequestMissingError, RequestStateError
 from backend.labelstudio.annotations import Label
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.ledger import Ledger
@@ -103,12 +103,13 @@ class Office:
     def overview(self, actor: Actor, *, now: datetime) -> Overview:
         """What waits for `actor`."""
         me, roles = actor.account_id, actor.roles
+        states = (RequestState.APPROVED, RequestState.OPEN)
+        mine = [self.recovery.requests(state=one, requested_by=me, now=now, limit=PAGE) for one in states]
         open_ones = self.recovery.requests(state=RequestState.OPEN, now=now, limit=PAGE)
-        approved = self.recovery.requests(state=RequestState.APPROVED, now=now, limit=PAGE)
         others = [one for one in open_ones if one.requested_by != me and me not in one.approved_by]
         return Overview(
             to_approve=tuple(others) if Role.APPROVER in roles else (),
-            mine=tuple(one for one in (*approved, *open_ones) if one.requested_by == me),
+            mine=tuple(one for some in mine for one in some),
             withdrawals=len(self.retention.withdrawals(state=WithdrawalState.PENDING))
             if Role.KEY_OFFICER in roles
             else None,
@@ -353,10 +354,10 @@ class Office:
         return head
 
     def export(self, actor: Actor, *, now: datetime) -> Iterator[str]:
-        """The log as JSON lines, for the offline check. Raises `AuditError`."""
+        """The log as JSON lines, for the offline check; also one that was changed. Raises `AuditError`."""
         actor.require(Role.AUDITOR)
         self._log(actor, "audit.exported", actor.account_id, detail={}, now=now)
-        return (audit.line(event) for event in self.audit.events())
+        return self.audit.lines()
 
     def keys(self, actor: Actor) -> KeyState:
         """Which master key opens how many people's keys."""
@@ -367,9 +368,10 @@ class Office:
         return KeyState(current.hex(), sealed, shredded, retired)
 
     def _published(self, photo_id: str) -> bytes:
+        """As `Recovery` asks for it. Raises `BlobMissingError` when there is none, `LedgerError`, `StorageError`."""
         photo = self.ledger.photo(photo_id)
         if photo.image_sha256 is None:
-            raise OfficeError("this photo has no anonymized image yet")
+            raise BlobMissingError("this photo has no anonymized image yet")
         return self.blobs.get(photo.image_sha256)
 
     def _log(self, actor: Actor, action: str, target: str, *, detail: Detail, now: datetime) -> None:

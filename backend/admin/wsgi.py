@@ -13,7 +13,7 @@ from typing import Any
 import waitress
 from flask import Flask, Response
 
-from backend.accounts import Accounts
+from backend.accounts import Accounts, Role
 from backend.admin import keys
 from backend.admin.app import MAX_BODY_BYTES, create_app
 from backend.admin.auth import Door
@@ -57,13 +57,16 @@ def open_office(settings: Settings, stack: ExitStack) -> Office:
     heads = audit_heads(settings)
     pseudonym = partial(pseudonyms.pseudonym, settings.pseudonym_key())
     grace = timedelta(days=settings.admin.grace_days)
-    rules = _rules(settings)
+    rules, accounts = _rules(settings), Accounts(ledger.engine, voucher_key=settings.voucher_key())
+    may_approve = partial(accounts.may, role=Role.APPROVER)
     return Office(
         ledger=ledger,
         blobs=BlobStore(settings.storage()),
-        accounts=Accounts(ledger.engine, voucher_key=settings.voucher_key()),
+        accounts=accounts,
         audit=AuditLog(vault),
-        recovery=Recovery(vault, keyring, master, rules=rules, pseudonym=pseudonym, known_head=heads.last),
+        recovery=Recovery(
+            vault, keyring, master, rules=rules, pseudonym=pseudonym, known_head=heads.last, may_approve=may_approve
+        ),
         retention=Retention(vault, keyring, grace=grace, pseudonym=pseudonym, signing_key=signing_key, heads=heads),
         heads=heads,
         keyring=keyring,

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, Row, Select, select
 from backend.custody import database
 from backend.custody.records import AuditEvent, Detail, NewEvent
 from backend.custody.tables import audit_events
-from backend.errors import AuditError, CustodyError
+from backend.errors import AuditBrokenError, AuditError, CustodyError
 
 GENESIS_HASH = "0" * 64
 """What the first event holds instead of the hash of the one before."""
@@ -132,7 +132,7 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
         raise CustodyError("an audit event's moment needs a time zone")
     last = _last(connection)
     if last is not None and event_hash(last) != last.hash:
-        raise AuditError(f"event {last.seq} of the audit log was changed")
+        raise AuditBrokenError(f"event {last.seq} of the audit log was changed")
     head, appended = Head(last.seq, last.hash) if last else START, []
     for event in events:
         chained = _chained(event, head, now=now)
@@ -178,13 +178,13 @@ def verify(events: Iterable[AuditEvent], *, start: Head = START, head: Head | No
     end, seen = start, head is None or head == start
     for event in events:
         if event.seq != end.seq + 1 or event.previous_hash != end.hash:
-            raise AuditError(f"event {end.seq + 1} of the audit log is missing or out of place")
+            raise AuditBrokenError(f"event {end.seq + 1} of the audit log is missing or out of place")
         if event_hash(event) != event.hash:
-            raise AuditError(f"event {event.seq} of the audit log was changed")
+            raise AuditBrokenError(f"event {event.seq} of the audit log was changed")
         end = Head(event.seq, event.hash)
         seen = seen or end == head
     if not seen:
-        raise AuditError(f"the audit log ends at event {end.seq} and does not lead to the head that was kept")
+        raise AuditBrokenError(f"the audit log ends at event {end.seq} and does not lead to the head that was kept")
     return end
 
 
@@ -261,7 +261,7 @@ def _event(row: Row[Any]) -> AuditEvent:
             return event
     except (TypeError, ValueError, RecursionError):
         pass
-    raise AuditError(f"event {row.seq} of the audit log was changed")
+    raise AuditBrokenError(f"event {row.seq} of the audit log was changed")
 
 
 def _line(row: Row[Any]) -> str:

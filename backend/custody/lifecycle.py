@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -90,17 +91,19 @@ def cancel(request: RecoveryRequest, *, by: str, now: datetime) -> RecoveryReque
     return dataclasses.replace(request, state=RequestState.CANCELLED, decided_at=now)
 
 
-def retrieve(request: RecoveryRequest, *, by: str, now: datetime, rules: Rules) -> RecoveryRequest:
+def retrieve(
+    request: RecoveryRequest, *, by: str, now: datetime, rules: Rules, may_approve: Callable[[str], bool]
+) -> RecoveryRequest:
     """Used up, by whoever asked and nobody else.
 
     Approvals are counted again, under the rules of now: rules that became stricter hold for what is under way too, and
-    a state that somebody wrote into the database is no approval.
+    a state that somebody wrote into the database is no approval. Of whoever may approve no longer, none counts.
     """
     _require_requester(request, by)
     if request.state is RequestState.OPEN and not is_due(request, now):
         raise RefusedError("not_approved", ApprovalRequiredError("a second person has to approve this request first"))
     _require(request, RequestState.APPROVED, now=now)
-    others = set(request.approved_by) - {request.requested_by}
+    others = {one for one in request.approved_by if one != request.requested_by and may_approve(one)}
     if len(others) < max(request.approvals_needed, rules.approvals):
         raise RefusedError("not_approved", ApprovalRequiredError("more people have to approve now: make a new request"))
     return dataclasses.replace(request, state=RequestState.RETRIEVED, retrieved_at=now)

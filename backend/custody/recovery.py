@@ -38,6 +38,7 @@ from backend.custody.restoration import FaceCrop as FaceCrop
 from backend.custody.restoration import RetrievedPhoto as RetrievedPhoto
 from backend.custody.vault import Vault
 from backend.errors import (
+    AuditBrokenError,
     AuditError,
     CustodyError,
     KeyShreddedError,
@@ -75,7 +76,8 @@ class Recovery:
 
     `pseudonym` gives a subject's keyed hash; `known_head` how far the audit log is known to have gone, from what was
     exported: where the log does not lead there, somebody put the database back to an older state, in which requests
-    that were used up are not, and nothing is approved or opened.
+    that were used up are not, and nothing is approved or opened. `may_approve` says whether an account is an approver's
+    at the moment: where it is not any more, what it approved before does not count.
 
     All methods raise `AuditError` when the audit log cannot be written; nothing was done then.
     """
@@ -89,12 +91,14 @@ class Recovery:
         rules: Rules,
         pseudonym: Callable[[SubjectRef], str],
         known_head: Callable[[], Head | None] = lambda: None,
+        may_approve: Callable[[str], bool] = lambda _: True,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self._engine, self._master, self._rules = vault_engine, master, rules
         self._vault = Vault(vault_engine)
         self._finder = Finder(self._vault, keyring)
         self._pseudonym, self._known_head, self._new_id = pseudonym, known_head, new_id
+        self._may_approve = may_approve
 
     def request(
         self,
@@ -198,7 +202,7 @@ class Recovery:
         with self._refusals("retrieve", request_id, by=by, now=now):
             with database.reading(self._engine) as connection:
                 request = _known(connection, request_id)
-            lifecycle.retrieve(request, by=by, now=now, rules=self._rules)  # before anything else is looked at
+            self._used_up(request, by=by, now=now)  # before anything else is looked at
             locked, left_out = self._find(request, published, now=now)
             self._use_up(request_id, locked, by=by, now=now)
             photos = tuple(self._open(one, request_id) for one in locked)
@@ -234,11 +238,14 @@ class Recovery:
         """The request's end, and what will be opened: on the disk before anything is."""
         with self._writing() as connection:
             before = _known(connection, request_id)
-            after = lifecycle.retrieve(before, by=by, now=now, rules=self._rules)
+            after = self._used_up(before, by=by, now=now)
             self._refuse_older_log(connection)
             self._refuse_withdrawn(connection, {record.subject for one in locked for record, _ in one.records})
             requests.replace(connection, before, after, now=now)
             audit.append(connection, [_intent(request_id, one, by) for one in locked], now=now)
+
+    def _used_up(self, request: RecoveryRequest, *, by: str, now: datetime) -> RecoveryRequest:
+        return lifecycle.retrieve(request, by=by, now=now, rules=self._rules, may_approve=self._may_approve)
 
     def _find(self, request: RecoveryRequest, published: Published, *, now: datetime) -> tuple[Sequence[Locked], int]:
         if request.kind is RequestKind.RECOVERY:
@@ -278,7 +285,7 @@ class Recovery:
             raise RefusedError("log_unknown", error) from None
         if head is not None and not audit.holds(connection, head):
             message = f"the audit log does not lead to its exported head {head.seq}: an older database was put back"
-            raise RefusedError("log_older", AuditError(message))
+            raise RefusedError("log_older", AuditBrokenError(message))
 
     def _refuse_withdrawn(self, connection: Connection, subjects: Iterable[SubjectRef]) -> None:
         for subject in subjects:

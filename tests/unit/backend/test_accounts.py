@@ -236,6 +236,32 @@ def test_a_provider_is_believed_an_address_once_and_its_own_name_ever_after(acco
         accounts.of_openid(issuer, "jane-7", verified_email="jane@example.org")
 
 
+def test_a_provider_is_joined_to_nobody_without_a_word(accounts: Accounts, jane: Account) -> None:
+    issuer, heard = "https://id.example.org", list[str]()
+
+    def refuse(account_id: str) -> None:
+        heard.append(account_id)
+        raise AuditError("the audit log cannot be written")
+
+    with pytest.raises(AuditError):
+        accounts.of_openid(issuer, "jane-7", verified_email=jane.email, announce=refuse)
+    assert not accounts.account(jane.account_id).openid
+    for _ in range(2):
+        accounts.of_openid(issuer, "jane-7", verified_email=jane.email, announce=heard.append)
+    assert heard == [jane.account_id] * 2  # the second time they sign in, nothing changes
+
+
+def test_who_may_do_something_is_looked_up_anew(accounts: Accounts, jane: Account) -> None:
+    role = next(iter(jane.roles))
+    others = frozenset(Role) - jane.roles
+    assert accounts.may(jane.account_id, role)
+    assert not any(accounts.may(jane.account_id, other) for other in others)
+    assert not accounts.may("f" * 32, role)
+    assert not Accounts(accounts._engine).may(jane.account_id, role)  # nobody vouches for it there
+    accounts.switch(jane.account_id, on=False)
+    assert not accounts.may(jane.account_id, role)
+
+
 def test_a_provider_without_a_verified_address_introduces_nobody(accounts: Accounts, jane: Account) -> None:
     with pytest.raises(ForbiddenError, match="no account"):
         accounts.of_openid("https://id.example.org", "jane-7", verified_email=None)

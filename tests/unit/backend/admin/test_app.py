@@ -17,6 +17,7 @@ from stand_in import StandIn
 from backend.admin import words
 from backend.errors import (
     ApprovalRequiredError,
+    AuditBrokenError,
     AuditError,
     BackendError,
     BlobMissingError,
@@ -104,6 +105,7 @@ def test_a_form_without_its_token_does_nothing(restricted: Restricted) -> None:
         (LabelStudioError("Label Studio is away"), 502, True),
         (ConfigError("not set up"), 503, True),
         (AuditError("hidden reason"), 503, False),
+        (AuditBrokenError("event 3 of the audit log was changed"), 503, True),
         (CustodyUnavailableError("hidden reason"), 503, False),
         (MasterKeyError("hidden reason"), 503, False),
         (LedgerUnavailableError("hidden reason"), 503, False),

@@ -314,6 +314,11 @@ def test_where_nothing_can_be_written_down_nobody_gets_in(console: Console, door
     with pytest.raises(AuditError):
         door.issue_token(actor(account.account_id, Role.AUDITOR), scopes=[Scope.AUDIT], days=1)
     assert console.accounts.tokens.of(account.account_id) == []
+    later, now = console.clock() + timedelta(days=1), console.clock()
+    token, _ = console.accounts.tokens.issue(account.account_id, scopes=[Scope.AUDIT], expires_at=later, now=now)
+    with pytest.raises(AuditError):
+        door.revoke_token(actor(account.account_id, Role.AUDITOR), token.token_id)
+    assert console.accounts.tokens.of(account.account_id) == [token]
 
 
 def test_sign_ins_are_counted_by_outcome(console: Console, door: Door) -> None:

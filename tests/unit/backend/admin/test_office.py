@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 from admin_office import APPROVES, ASKS, KEEPS, READS, TASK, Restricted
 from recovery_site import picture
+from sqlalchemy import update
 
-from backend.accounts import Role
+from backend.accounts import Accounts, Role
 from backend.admin.disputes import Decision
-from backend.admin.office import Office
-from backend.custody import seal
+from backend.admin.office import PAGE, Office
+from backend.custody import audit_check, database, seal
 from backend.custody.audit import read_line
 from backend.custody.records import RecoveryRequest, RequestState, WithdrawalState
+from backend.custody.tables import audit_events
 from backend.errors import (
+    ApprovalRequiredError,
+    AuditBrokenError,
     AuditError,
     ConfigError,
     ForbiddenError,
@@ -28,7 +32,9 @@ from backend.errors import (
     RequestMissingError,
     RequestStateError,
 )
+from backend.ledger.database import writing
 from backend.ledger.records import Photo
+from backend.ledger.tables import PhotoRow
 from g2face_model import images
 
 ORIGINAL = picture(60, 80)
@@ -131,6 +137,44 @@ def test_from_the_task_s_address_to_the_face_as_it_was(restricted: Restricted, p
         office.retrieve(restricted.actor(ASKS), asked.request_id, now=clock())
 
 
+@pytest.mark.parametrize("end", ["role", "off", "outside"])
+def test_an_approval_counts_only_while_its_approver_may_approve(restricted: Restricted, photo: Photo, end: str) -> None:
+    asked, office, approver = approved(restricted, photo), restricted.office, restricted.account(APPROVES)
+    match end:
+        case "role":
+            office.accounts.set_roles(approver.account_id, ["auditor"])
+        case "off":
+            office.accounts.switch(approver.account_id, on=False)
+        case "outside":  # by somebody who writes to the database, and for whom nobody vouches
+            Accounts(office.ledger.engine).set_roles(approver.account_id, ["approver", "auditor"])
+    with pytest.raises(ApprovalRequiredError, match="more people"):
+        office.retrieve(restricted.actor(ASKS), asked.request_id, now=restricted.clock())
+    assert [action for _, action in restricted.log(asked.request_id)][-1] == "request.retrieve_refused"
+    assert office.recovery.get(asked.request_id, now=restricted.clock()).state is RequestState.APPROVED
+
+
+def test_a_subject_s_access_goes_without_a_photo_that_has_no_image(restricted: Restricted, photo: Photo) -> None:
+    """As a worker leaves it that dies, or whose photo is cancelled, between locking and storing."""
+    office, clock = restricted.office, restricted.clock
+    other = restricted.photo(
+        office.ledger.project(photo.project_id), picture(60, 80, seed=1), subject_id="P-017", task_id=TASK + 1
+    )
+    with writing(office.ledger.engine) as connection:
+        gone = update(PhotoRow).where(PhotoRow.photo_id == other.photo_id).values(image_sha256=None, image_key=None)
+        connection.execute(gone)
+    asked = office.request_access(
+        restricted.actor(ASKS),
+        project_id=photo.project_id,
+        subject_id="P-017",
+        reason="They asked.",
+        reference=None,
+        now=clock(),
+    )
+    office.approve(restricted.actor(APPROVES), asked.request_id, now=clock())
+    retrieved = office.retrieve(restricted.actor(ASKS), asked.request_id, now=clock())
+    assert ([one.photo_id for one in retrieved.photos], retrieved.left_out) == ([photo.photo_id], 1)
+
+
 def test_a_face_that_is_not_there_is_not_asked_for(restricted: Restricted, photo: Photo) -> None:
     for faces in ([], [2], [0, 7], [-1]):
         with pytest.raises(OfficeError, match="at least one"):
@@ -167,6 +211,15 @@ def test_the_overview_shows_what_waits_for_whom(restricted: Restricted, photo: P
     assert office.overview(restricted.actor(KEEPS), now=now).withdrawals == 0
     assert office.overview(restricted.actor(READS), now=now).events == len(restricted.log())
     assert office.overview(restricted.actor(KEEPS), now=now).to_approve == ()
+
+
+def test_one_s_own_requests_are_shown_however_many_others_there_are(restricted: Restricted, photo: Photo) -> None:
+    mine = ask(restricted, photo)
+    for _ in range(PAGE):
+        restricted.clock.forward(seconds=1)  # type: ignore[attr-defined]
+        ask(restricted, photo, by=_other(restricted))
+    seen = restricted.office.overview(restricted.actor(ASKS), now=restricted.clock())
+    assert [one.request_id for one in seen.mine] == [mine.request_id]
 
 
 def test_a_dispute_ends_once_the_original_was_seen_and_by_whoever_saw_it(restricted: Restricted, photo: Photo) -> None:
@@ -230,6 +283,21 @@ def test_the_log_is_filtered_verified_and_exported(restricted: Restricted, photo
     lines = list(office.export(reader, now=restricted.clock()))
     assert [read_line(line) for line in lines] == list(office.audit.events())
     assert [event.action for event in office.events(reader, limit=2)] == ["audit.exported", "audit.verified"]
+
+
+def test_a_log_that_was_changed_is_exported_all_the_same(restricted: Restricted, photo: Photo) -> None:
+    asked, office, reader = ask(restricted, photo), restricted.office, restricted.actor(READS)
+    ask(restricted, photo)
+    vault = database.open_vault(restricted.settings.vault())
+    with database.writing(vault) as connection:
+        connection.exec_driver_sql("DROP TRIGGER audit_events_no_update")
+        changed = update(audit_events).where(audit_events.c.target == asked.request_id).values(actor=ID)
+        assert connection.execute(changed).rowcount == 1
+    vault.dispose()
+    with pytest.raises(AuditBrokenError, match="was changed"):
+        office.verify(reader, now=restricted.clock())
+    checked = audit_check.check_lines(list(office.export(reader, now=restricted.clock())))
+    assert {finding.harm for finding in checked.findings} == {audit_check.Harm.EDITED}
 
 
 def test_a_log_that_was_cut_behind_an_exported_head_is_found(restricted: Restricted, photo: Photo) -> None:

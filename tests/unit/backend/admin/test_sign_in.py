@@ -226,7 +226,8 @@ def test_a_provider_signs_in_whom_it_has_verified_and_its_factors_count(with_pro
     answer = through_provider(client, "jane-7")
     assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/")
     assert client.get("/").status_code == 200, "neither a phone nor a password of their own is asked for"
-    assert with_provider.events() == [("sign_in.accepted_by_provider", account.account_id)]
+    events = [("account.provider_known", account.account_id), ("sign_in.accepted_by_provider", account.account_id)]
+    assert with_provider.events() == events
     assert with_provider.accounts.account(account.account_id).openid
 
 
@@ -245,8 +246,9 @@ def test_a_provider_lets_in_nobody_who_has_nothing_to_do_here(
     client = with_provider.browser()
     assert through_provider(client, subject).status_code == 403
     assert client.get("/").location == "/sign-in"
-    known = account.account_id if roles == ["manager"] else NOBODY
-    assert with_provider.events() == [("sign_in.refused.provider", known)]
+    known = [("account.provider_known", account.account_id)] if roles == ["manager"] else []
+    whose = account.account_id if known else NOBODY
+    assert with_provider.events() == [*known, ("sign_in.refused.provider", whose)]
 
 
 def test_an_answer_of_the_provider_counts_in_the_browser_that_asked_alone(with_provider: Console) -> None:

@@ -41,6 +41,10 @@ def new(approvals: int = 1) -> RecoveryRequest:
     return lifecycle.opened(ASKED, rules=stricter(RULES, approvals=approvals))
 
 
+def anybody(account_id: str) -> bool:
+    return bool(account_id)
+
+
 def take(request: RecoveryRequest, step: str, *, by: str, now: datetime, rules: Rules) -> RecoveryRequest:
     match step:
         case "approve":
@@ -50,7 +54,7 @@ def take(request: RecoveryRequest, step: str, *, by: str, now: datetime, rules: 
         case "cancel":
             return lifecycle.cancel(request, by=by, now=now)
         case "retrieve":
-            return lifecycle.retrieve(request, by=by, now=now, rules=rules)
+            return lifecycle.retrieve(request, by=by, now=now, rules=rules, may_approve=anybody)
     return lifecycle.expire(request, now=now)
 
 
@@ -143,7 +147,7 @@ def test_rules_that_became_stricter_hold_for_what_is_under_way() -> None:
     assert lifecycle.approve(new(1), approver=BO, now=NOW, rules=two).state is RequestState.OPEN
     for request in (new(0), lifecycle.approve(new(1), approver=BO, now=NOW, rules=one)):
         with pytest.raises(RefusedError, match="not_approved") as caught:
-            lifecycle.retrieve(request, by=ADA, now=NOW, rules=two)
+            lifecycle.retrieve(request, by=ADA, now=NOW, rules=two, may_approve=anybody)
         assert isinstance(caught.value.told, ApprovalRequiredError)
 
 
@@ -156,7 +160,15 @@ def test_rules_that_became_looser_do_not_undo_what_was_asked_for() -> None:
 def test_a_state_that_nobody_approved_opens_nothing(approved_by: tuple[str, ...]) -> None:
     written = dataclasses.replace(new(), state=RequestState.APPROVED, approved_by=approved_by)
     with pytest.raises(RefusedError, match="not_approved"):
-        lifecycle.retrieve(written, by=ADA, now=NOW, rules=RULES)
+        lifecycle.retrieve(written, by=ADA, now=NOW, rules=RULES, may_approve=anybody)
+
+
+def test_whoever_may_approve_no_longer_has_approved_nothing() -> None:
+    approved = lifecycle.approve(new(), approver=BO, now=NOW, rules=RULES)
+    with pytest.raises(RefusedError, match="not_approved"):
+        lifecycle.retrieve(approved, by=ADA, now=NOW, rules=RULES, may_approve=lambda one: one != BO)
+    used = lifecycle.retrieve(approved, by=ADA, now=NOW, rules=RULES, may_approve=lambda one: one == BO)
+    assert used.state is RequestState.RETRIEVED
 
 
 STEPS = st.tuples(
