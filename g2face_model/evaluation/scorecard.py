@@ -12,7 +12,7 @@ from typing import Protocol
 
 from g2face_model.evaluation.findings import Findings
 from g2face_model.evaluation.measurements import Measurements
-from g2face_model.evaluation.metrics import cost, fairness, identity, realism, recovery, robustness, utility
+from g2face_model.evaluation.metrics import attack, cost, fairness, identity, realism, recovery, robustness, utility
 from g2face_model.evaluation.trials import Need
 
 
@@ -26,7 +26,7 @@ class Metric(Protocol):
     def compute(self, measurements: Measurements) -> Findings: ...
 
 
-_ALL: tuple[Metric, ...] = (identity, utility, realism, recovery, robustness, fairness, cost)
+_ALL: tuple[Metric, ...] = (identity, attack, utility, realism, recovery, robustness, fairness, cost)
 METRICS: Mapping[str, Metric] = {metric.NAME: metric for metric in _ALL}
 
 

@@ -65,7 +65,9 @@ def frechet(a: Vectors, b: Vectors) -> float:
     """The squared Frechet distance of normal distributions with the means and covariances of (N, D) and (M, D)."""
     apart = a.mean(axis=0) - b.mean(axis=0)
     left, right = ((own - own.mean(axis=0)) / math.sqrt(max(len(own) - 1, 1)) for own in (a, b))
-    one, two = (np.linalg.qr(own, mode="r") for own in (left, right))  # no larger than the covariances or the sets
+    one, two = (
+        np.asarray(np.linalg.qr(own, mode="r"), np.float64) for own in (left, right)
+    )  # no larger than the covariances or the sets
     product: Vectors = one @ two.T
     shared = float(np.linalg.svd(product, compute_uv=False).sum())  # trace of the root of the covariances' product
     return max(float(apart @ apart + (left**2).sum() + (right**2).sum() - 2 * shared), 0.0)
