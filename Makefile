@@ -12,7 +12,7 @@ FACES ?= ../shared/faces
 .PHONY: help install weights label-studio demo demo-once demo-photos test lint format bench figures clean
 
 help:
-	@echo "make demo     Label Studio with anonymized sample photos, intake, plugin and worker, until Ctrl-C"
+	@echo "make demo     Label Studio with anonymized sample photos, intake, plugin, worker and admin, until Ctrl-C"
 	@echo "make demo-once     the same, ends by itself"
 	@echo "make demo-photos   no Label Studio: anonymize the sample photos, restore one, into demo-out/"
 	@echo "make test     linters, types, import contracts and all tests"
