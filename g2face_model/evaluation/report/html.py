@@ -7,33 +7,32 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
-from g2face_model.evaluation.findings import Findings, Note
+from g2face_model import images
+from g2face_model.evaluation.findings import Findings, Layout
+from g2face_model.evaluation.report import drawing
+from g2face_model.evaluation.report.content import Evaluation
+from g2face_model.evaluation.report.pictures import chosen
+from g2face_model.evaluation.report.summary import LIMITS, answers, headlines
 from g2face_model.evaluation.report.tables import formatted, rows_of
+from g2face_model.evaluation.report.words import Words
 from g2face_model.types import Image
 
-FaceName = tuple[str, int, str]  # photograph, index, method; NONE for the original
+_UP = ("found_again", "same_expression", "bit_exact", "replaced")  # of the headlines, more is better
+_HEATED = ("confusion",)  # tables whose cells are coloured by their shares
+MANY_ROWS = 24  # a longer table is folded
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Everything a report tells. `faces` are crops (S, S, 3) of the faces that rankings name; `originals` hold the same
-    faces as they were, empty unless they are to be shown."""
-
-    provenance: Mapping[str, Any]
-    findings: tuple[Findings, ...]
-    notes: tuple[Note, ...] = ()
-    faces: Mapping[FaceName, Image] = field(default_factory=dict)
-    originals: Mapping[FaceName, Image] = field(default_factory=dict)
-
-
-def render(evaluation: Evaluation) -> str:
-    """The page."""
+def render(evaluation: Evaluation, *, language: str = "en") -> str:
+    """The page. Raises KeyError for a language there are no words of."""
+    words = Words(language)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("g2face_model.evaluation.report", "templates"),
         autoescape=True,
@@ -41,6 +40,44 @@ def render(evaluation: Evaluation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["formatted"] = formatted
-    template = environment.get_template("report.html")
-    return template.render(evaluation=evaluation, rows_of=rows_of)
+    environment.filters |= {"formatted": formatted, "word": words.name, "picture": picture, "shown": _shown}
+    environment.tests["about_known"] = lambda name: bool(words.about(name))
+    environment.globals |= {"say": words.page, "told": words.note, "about": words.about}
+    warnings = [note for own in evaluation.findings for note in own.notes if note.warning]
+    return environment.get_template("report.html").render(
+        evaluation=evaluation,
+        language=language,
+        answers=answers(evaluation.findings),
+        headlines=headlines(evaluation.findings, evaluation.methods),
+        limits={name: f"{value:.0f}" if value > 1 else f"{100 * value:g} %" for name, value in LIMITS.items()},
+        warnings=[note for note in (*evaluation.notes, *warnings) if note.warning and note.code != "failed"],
+        failures=[note for note in evaluation.notes if note.code == "failed"],
+        rows_of=rows_of,
+        charts_of=functools.partial(drawing.charts, words=words, methods=evaluation.methods),
+        columns_of=_columns,
+        chosen=chosen,
+        up=_UP,
+        heated=_HEATED,
+        many=MANY_ROWS,
+    )
+
+
+def picture(crop: Image, quality: int = 88) -> Markup:
+    """A crop (S, S, 3) as the address of a picture that is in the page itself."""
+    data = base64.b64encode(images.encode(crop, "jpeg", quality=quality)).decode()
+    return Markup("data:image/jpeg;base64,{}").format(data)
+
+
+def _columns(findings: Findings) -> list[str]:
+    """The names of figures that a metric's tables have as columns, each once."""
+    layouts: tuple[Layout, ...] = findings.layouts
+    return list(dict.fromkeys(name for layout in layouts for name in layout.columns))
+
+
+def _shown(value: Any) -> str:
+    """A value of the provenance."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    return str(value)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from g2face_model.evaluation.findings import Findings, Note, RankedFace
-from g2face_model.evaluation.measurements import Measurements
-from g2face_model.evaluation.report.html import Evaluation, FaceName
+from g2face_model.evaluation.measurements import MISSED, Measurements
+from g2face_model.evaluation.report.content import Evaluation, FaceName
 from g2face_model.evaluation.trials import NONE, Trial
 from g2face_model.types import Image
 
@@ -24,13 +24,23 @@ def evaluation(
     originals: dict[FaceName, Image] = {}
     for ranked in _shown(findings):
         name = (ranked.file, ranked.index, ranked.method)
-        _keep(faces, measurements, name)
+        if show_originals or ranked.values.get("outcome") != MISSED:  # what was overlooked is the original
+            _keep(faces, measurements, name)
         if show_originals:
             _keep(originals, measurements, (ranked.file, ranked.index, NONE))
     failures = [
         Note("failed", {"photograph": own.trial.photograph, "reason": own.error}) for own in _once(measurements)
     ]
-    return Evaluation(provenance, findings, (*measurements.collection.notes, *failures), faces, originals)
+    return Evaluation(
+        provenance,
+        findings,
+        (*measurements.collection.notes, *failures),
+        faces,
+        originals,
+        photographs=len(measurements.probes),
+        found=len(measurements.faces(NONE)),
+        methods=measurements.compared,
+    )
 
 
 def chosen(faces: tuple[RankedFace, ...]) -> dict[str, tuple[RankedFace, ...]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from g2face_model.evaluation.findings import Figure, Layout, Unit
+from g2face_model.evaluation.findings import Figure, Findings, Layout, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,14 @@ def _row(figure: Figure, layout: Layout) -> tuple[str, ...]:
     return tuple(figure.by[name] for name in layout.rows)
 
 
-def formatted(figure: Figure | None) -> str:
-    """A figure and, in brackets, its interval."""
+def formatted(figure: Figure | None, *, brief: bool = False) -> str:
+    """A figure and, in brackets unless `brief`, its interval."""
     if figure is None or not math.isfinite(figure.value):
         return "-"
     text = value_of(figure.value, figure.unit)
-    if math.isfinite(figure.low) and math.isfinite(figure.high):
-        text += f" ({value_of(figure.low, figure.unit)}-{value_of(figure.high, figure.unit)})"
+    if not brief and math.isfinite(figure.low) and math.isfinite(figure.high):
+        low, high = (value_of(end, figure.unit).removesuffix(" %") for end in (figure.low, figure.high))
+        text += f" ({low} to {high})" if figure.low < 0 else f" ({low}-{high})"
     return text
 
 
@@ -51,3 +54,22 @@ def value_of(value: float, unit: Unit) -> str:
         return f"{100 * value:.{2 if unit is Unit.NME else 1}f} %"
     digits = {Unit.MEGABYTES: 0, Unit.COUNT: 0, Unit.BYTES: 0, Unit.DEGREES: 1, Unit.LEVELS: 1}.get(unit, 2)
     return f"{value:,.{digits}f}"
+
+
+def as_csv(findings: Sequence[Findings]) -> str:
+    """Every figure on a line, for a spreadsheet; what it is told by in columns of its own."""
+    every = [(own.metric, figure) for own in findings for figure in own.figures]
+    names = list(dict.fromkeys(name for _, figure in every for name in figure.by))
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["metric", "name", *names, "value", "low", "high", "unit", "count"])
+    for metric, figure in every:
+        numbers = [f"{value:.6g}" if math.isfinite(value) else "" for value in (figure.value, figure.low, figure.high)]
+        told = [_harmless(figure.by.get(name, "")) for name in names]
+        lines.writerow([metric, figure.name, *told, *numbers, figure.unit.value, figure.count])
+    return text.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

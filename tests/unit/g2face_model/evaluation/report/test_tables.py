@@ -44,4 +44,5 @@ def test_numbers_are_written_as_people_read_them(value: float, unit: Unit, text:
 def test_what_is_not_known_is_not_written() -> None:
     assert formatted(None) == formatted(_figure("x", math.nan)) == "-"
     assert formatted(_figure("x", 0.5)) == "0.50"
-    assert formatted(Figure("x", 0.5, Unit.SHARE, 9, {}, 0.25, 0.75)) == "50.0 % (25.0 %-75.0 %)"
+    assert formatted(Figure("x", 0.5, Unit.SHARE, 9, {}, 0.25, 0.75)) == "50.0 % (25.0-75.0)"
+    assert formatted(Figure("x", 0.5, Unit.SHARE, 9, {}, -0.1, 0.75)) == "50.0 % (-10.0 to 75.0)"

@@ -1,0 +1,203 @@
+"""The first page: a plain verdict for each question a manager asks, from the headline figures.
+
+The limits are ours, stand in LIMITS and are printed with the verdicts, so that nobody has to take a word for a number.
+A verdict counts the worst judge, prefers judges that had no part in the choice, and is UNSURE when too few people
+were there to tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from g2face_model.evaluation.findings import Figure, Findings, figures_called
+from g2face_model.evaluation.methods import G2FACE
+from g2face_model.evaluation.report.tables import formatted
+from g2face_model.evaluation.trials import NONE
+
+LIMITS: Mapping[str, float] = {
+    "people": 30,  # fewer, and no verdict on recognition is given
+    "accepted": 0.05,  # of people, at thresholds that 0.1 % of strangers pass, by the worst judge
+    "above_chance": 0.10,  # of people found first, above the share that luck finds
+    "found": 0.95,  # of the faces, by a detector
+    "expression": 0.80,  # of the faces, by an estimator that had no part
+    "moved": 0.05,  # of the distance of the eyes, mean of the landmarks
+}
+
+
+class Verdict(StrEnum):
+    GOOD = "good"
+    MIXED = "mixed"
+    BAD = "bad"
+    UNSURE = "unsure"
+    UNMEASURED = "unmeasured"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """To one question: the verdict and the facts that it rests on, as names of sentences and what they tell."""
+
+    question: str
+    verdict: Verdict
+    facts: tuple[tuple[str, Mapping[str, str]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A row of the first page's table: one figure by method, that of the worst judge where there are several."""
+
+    name: str
+    cells: Mapping[str, Figure]
+
+
+def answers(findings: Sequence[Findings]) -> tuple[Answer, ...]:
+    """Can anybody be recognised? Does analysis work? What does recovery cost? What does it all cost?"""
+    return _recognised(findings), _works(findings), _recovery(findings), _cost(findings)
+
+
+def headlines(findings: Sequence[Findings], methods: Sequence[str]) -> tuple[Headline, ...]:
+    """The comparison with what people would use instead."""
+    rows: list[tuple[str, dict[str, str], Callable[..., Figure]]] = [
+        ("rank_one", {"probes": "after"}, max),
+        ("tar_far_0.1", {"probes": "after"}, max),
+        ("own_match", {"probes": "after"}, max),
+        ("left_alone", {}, max),
+        ("found_again", {}, min),
+        ("same_expression", {"faces": "all", "estimator": "emotion"}, min),
+        ("landmark_nme", {"faces": "all"}, max),
+        ("pose_change", {"faces": "all"}, max),
+        ("bit_exact", {}, min),
+        ("seconds_per_photo", {}, max),
+        ("price_per_1000", {}, max),
+    ]
+    made = []
+    for name, by, worst in rows:
+        cells = {}
+        for method in methods:
+            every = [own for own in _called(name, findings, method, by) if math.isfinite(own.value)]
+            if every:
+                cells[method] = worst(every, key=lambda own: own.value)
+        if cells:
+            made.append(Headline(name, cells))
+    return tuple(made)
+
+
+def _called(name: str, findings: Sequence[Findings], method: str, by: Mapping[str, str]) -> list[Figure]:
+    """The figures of a method on photographs as they are; those of the engine without a judge count as its own."""
+    own = [
+        figure
+        for figure in figures_called(name, findings, **by)
+        if "condition" not in figure.by and "group" not in figure.by and "attribute" not in figure.by
+    ]
+    mine = [figure for figure in own if figure.by.get("method") == method]
+    alone = [figure for figure in own if figure.by.get("method", "").startswith(f"{method} without ")]
+    return [figure for figure in alone if figure.by.get("role") != "gate"] or mine
+
+
+def _worst(name: str, findings: Sequence[Findings], **by: str) -> Figure | None:
+    every = [own for own in _called(name, findings, G2FACE, by) if math.isfinite(own.value)]
+    return max(every, key=lambda own: own.value, default=None)
+
+
+def _only(name: str, findings: Sequence[Findings], **by: str) -> Figure | None:
+    every = [own for own in figures_called(name, findings, method=G2FACE, **by) if own.by.keys() == {"method", *by}]
+    return every[0] if every and math.isfinite(every[0].value) else None
+
+
+def _recognised(findings: Sequence[Findings]) -> Answer:
+    found, accepted = (_worst(name, findings, probes="after") for name in ("rank_one", "tar_far_0.1"))
+    alone, before = _only("left_alone", findings), _before(findings)
+    own = _worst("own_match", findings, probes="after")
+    facts: list[tuple[str, Mapping[str, str]]] = []
+    if found and accepted:
+        facts.append(("searched", _told(found) | {"chance": f"{100 / found.count:.1f} %", "before": before}))
+        facts.append(("accepted", _told(accepted)))
+    if own:
+        facts.append(("own_match", _told(own)))
+    if alone:
+        facts.append(("left_alone" if alone.value else "none_left_alone", _told(alone)))
+    if not found or not accepted:
+        return Answer("recognised", Verdict.UNMEASURED, tuple(facts))
+    if found.count < LIMITS["people"]:
+        return Answer("recognised", Verdict.UNSURE, tuple(facts))
+    above = found.value - 1 / found.count
+    passed = [
+        accepted.value <= LIMITS["accepted"],
+        above <= LIMITS["above_chance"],
+        alone is None or not alone.value,
+    ]
+    failed = accepted.value > 4 * LIMITS["accepted"] or above > 4 * LIMITS["above_chance"]
+    return Answer("recognised", _of(passed, failed=failed), tuple(facts))
+
+
+def _before(findings: Sequence[Findings]) -> str:
+    every = figures_called("rank_one", findings, method=NONE, probes="before")
+    plain = [own for own in every if "condition" not in own.by and "group" not in own.by]
+    return formatted(min(plain, key=lambda own: own.value, default=None))
+
+
+def _works(findings: Sequence[Findings]) -> Answer:
+    found = _only("found_again", findings)
+    same = _only("same_expression", findings, faces="all", estimator="emotion")
+    moved = _only("landmark_nme", findings, faces="all")
+    pose, replaced = _only("pose_change", findings, faces="all"), _only("replaced", findings)
+    named = (("found", found), ("replaced", replaced), ("expression", same), ("moved", moved), ("turned", pose))
+    facts = tuple((name, _told(figure)) for name, figure in named if figure)
+    if not found or not same or not moved:
+        return Answer("works", Verdict.UNMEASURED, facts)
+    passed = [
+        found.value >= LIMITS["found"],
+        same.value >= LIMITS["expression"],
+        moved.value <= LIMITS["moved"],
+    ]
+    failed = found.value < LIMITS["found"] - 0.2 or same.value < LIMITS["expression"] - 0.3
+    return Answer("works", _of(passed, failed=failed), facts)
+
+
+def _recovery(findings: Sequence[Findings]) -> Answer:
+    every = {
+        name: figures_called(name, findings, method=G2FACE)
+        for name in (
+            "bit_exact",
+            "wrong_key_refused",
+            "wrong_image_refused",
+            "tampering_refused",
+            "restore_seconds",
+            "payload_bytes",
+        )
+    }
+    exact, refused = every["bit_exact"], [*every["wrong_key_refused"], *every["tampering_refused"]]
+    if not exact:
+        return Answer("recovery", Verdict.UNMEASURED)
+    facts = [
+        ("exact", _told(min(exact, key=lambda own: own.value))),
+        ("refused", _told(min(refused, key=lambda own: own.value))),
+    ]
+    for name in ("restore_seconds", "payload_bytes"):
+        if every[name]:
+            facts.append((name, _told(max(every[name], key=lambda own: own.value))))
+    passed = [own.value == 1 for own in (*exact, *refused, *every["wrong_image_refused"])]
+    return Answer("recovery", _of(passed, failed=not all(passed)), tuple(facts))
+
+
+def _cost(findings: Sequence[Findings]) -> Answer:
+    """Facts without a verdict: what is too dear only the reader knows."""
+    named = ("seconds_per_photo", "photos_per_hour", "peak_megabytes", "price_per_1000")
+    known = [(name, _only(name, findings)) for name in named]
+    return Answer("cost", Verdict.UNMEASURED, tuple((name, _told(own)) for name, own in known if own))
+
+
+def _of(passed: Sequence[bool], *, failed: bool) -> Verdict:
+    return Verdict.BAD if failed else Verdict.GOOD if all(passed) else Verdict.MIXED
+
+
+def _told(figure: Figure) -> dict[str, str]:
+    return {
+        "value": formatted(figure),
+        "count": f"{figure.count:,}",
+        "hits": f"{round(figure.value * figure.count):,}",
+        "judge": figure.by.get("recogniser", ""),
+        "role": figure.by.get("role", ""),
+    }
