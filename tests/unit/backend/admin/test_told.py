@@ -12,7 +12,7 @@ import admin_office
 import pytest
 import yaml
 from admin_office import APPROVES, ASKS, KEEPS, TASK, Restricted
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from recovery_site import picture
 
 from backend.admin import told
@@ -24,9 +24,7 @@ DESCRIBED = yaml.safe_load((Path(told.__file__).parent / "openapi.yaml").read_te
 def check(name: str, value: Any) -> None:
     """As openapi.yaml has it, once it went through JSON."""
     schema = {"$ref": f"#/components/schemas/{name}", "components": DESCRIBED["components"]}
-    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(
-        json.loads(json.dumps(value))
-    )
+    Draft202012Validator(schema, validate_formats=True).validate(json.loads(json.dumps(value)))
 
 
 @pytest.fixture
