@@ -15,7 +15,7 @@ import label_studio_double
 import pytest
 import schemathesis
 import yaml
-from admin_office import Restricted
+from admin_office import Restricted, programs_token
 from hypothesis import HealthCheck, given, settings
 from intake_counter import Clock
 from recovery_site import picture
@@ -136,13 +136,8 @@ def filled(restricted: Restricted, clock: Clock, tasks: list[int]) -> Site:
     for request_id in (seen, to_see):
         office.approve(approves, request_id, now=clock())
     office.retrieve(asks, seen, now=clock())
-    tokens = {scope: token(restricted, actor.account_id, scope) for scope, actor in people.items()}
+    tokens = {scope: programs_token(restricted, actor.account_id, [scope]) for scope, actor in people.items()}
     return Site(restricted, tokens, known, ready)
-
-
-def token(restricted: Restricted, account_id: str, scope: Scope) -> str:
-    tokens, now = restricted.office.accounts.tokens, restricted.clock()
-    return tokens.issue(account_id, scopes=[scope], expires_at=now + timedelta(days=30), now=now)[1]
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)

@@ -8,7 +8,6 @@ import sqlite3
 import time
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import admin_office
 import numpy as np
 import pytest
 import yaml
-from admin_office import APPROVES, ASKS, KEEPS, READS, TASK, Restricted
+from admin_office import APPROVES, ASKS, KEEPS, READS, TASK, Restricted, programs_token
 from intake_counter import Clock
 from recovery_site import picture
 from werkzeug.test import TestResponse
@@ -37,10 +36,7 @@ class Program:
     def __init__(self, restricted: Restricted, email: str) -> None:
         account = restricted.account(email)
         scopes = [scope for scope, role in ROLE_OF.items() if role in account.roles]
-        now = restricted.clock()
-        _, secret = restricted.office.accounts.tokens.issue(
-            account.account_id, scopes=scopes, expires_at=now + timedelta(days=30), now=now
-        )
+        secret = programs_token(restricted, account.account_id, scopes)
         self._client, self._headers = restricted.app.test_client(), {"Authorization": f"Bearer {secret}"}
 
     def __call__(self, method: str, path: str, **options: Any) -> TestResponse:
