@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from g2face_model import images
-from g2face_model.evaluation.findings import Findings, Layout
+from g2face_model.evaluation.findings import Findings, Layout, Note
 from g2face_model.evaluation.report import drawing
 from g2face_model.evaluation.report.content import Evaluation
 from g2face_model.evaluation.report.pictures import chosen
@@ -28,6 +28,7 @@ from g2face_model.types import Image
 _UP = ("found_again", "same_expression", "bit_exact", "replaced")  # of the headlines, more is better
 _HEATED = ("confusion",)  # tables whose cells are coloured by their shares
 MANY_ROWS = 24  # a longer table is folded
+_MANY_WARNINGS = 3
 
 
 def render(evaluation: Evaluation, *, language: str = "en") -> str:
@@ -43,14 +44,14 @@ def render(evaluation: Evaluation, *, language: str = "en") -> str:
     environment.filters |= {"formatted": formatted, "word": words.name, "picture": picture, "shown": _shown}
     environment.tests["about_known"] = lambda name: bool(words.about(name))
     environment.globals |= {"say": words.page, "told": words.note, "about": words.about}
-    warnings = [note for own in evaluation.findings for note in own.notes if note.warning]
+    warnings = [note for note in evaluation.notes if note.warning and note.code != "failed"]
     return environment.get_template("report.html").render(
         evaluation=evaluation,
         language=language,
         answers=answers(evaluation.findings),
         headlines=headlines(evaluation.findings, evaluation.methods),
         limits={name: f"{value:.0f}" if value > 1 else f"{100 * value:g} %" for name, value in LIMITS.items()},
-        warnings=[note for note in (*evaluation.notes, *warnings) if note.warning and note.code != "failed"],
+        warnings=[*warnings, *_foremost(evaluation.findings)],
         failures=[note for note in evaluation.notes if note.code == "failed"],
         rows_of=rows_of,
         charts_of=functools.partial(drawing.charts, words=words, methods=evaluation.methods),
@@ -60,6 +61,17 @@ def render(evaluation: Evaluation, *, language: str = "en") -> str:
         heated=_HEATED,
         many=MANY_ROWS,
     )
+
+
+def _foremost(findings: Sequence[Findings]) -> Iterator[Note]:
+    """The warnings of all metrics; those of which a metric has many are counted here and told in its section."""
+    for own in findings:
+        warnings = [note for note in own.notes if note.warning]
+        codes = [note.code for note in warnings]
+        yield from (note for note in warnings if codes.count(note.code) <= _MANY_WARNINGS)
+        many = sum(codes.count(code) > _MANY_WARNINGS for code in codes)
+        if many:
+            yield Note("more_warnings", {"count": many, "section": own.metric}, warning=True)
 
 
 def picture(crop: Image, quality: int = 88) -> Markup:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import csv
+import io
 import math
 
 import pytest
 
-from g2face_model.evaluation.findings import Figure, Layout, Unit
-from g2face_model.evaluation.report.tables import formatted, rows_of, value_of
+from g2face_model.evaluation.findings import Figure, Findings, Layout, Unit
+from g2face_model.evaluation.report.tables import as_csv, formatted, rows_of, value_of
 
 
 def _figure(name: str, value: float = 1.0, **by: str) -> Figure:
@@ -46,3 +48,12 @@ def test_what_is_not_known_is_not_written() -> None:
     assert formatted(_figure("x", 0.5)) == "0.50"
     assert formatted(Figure("x", 0.5, Unit.SHARE, 9, {}, 0.25, 0.75)) == "50.0 % (25.0-75.0)"
     assert formatted(Figure("x", 0.5, Unit.SHARE, 9, {}, -0.1, 0.75)) == "50.0 % (-10.0 to 75.0)"
+
+
+def test_a_spreadsheet_has_a_line_per_figure_and_no_formula() -> None:
+    figures = (_figure("a", math.nan, method="x"), _figure("b", 2.0, method="=cmd()", group="g"))
+    rows = list(csv.DictReader(io.StringIO(as_csv([Findings("m", figures)]))))
+    assert [(row["name"], row["value"], row["method"], row["group"]) for row in rows] == [
+        ("a", "", "x", ""),
+        ("b", "2", "'=cmd()", "g"),
+    ]
