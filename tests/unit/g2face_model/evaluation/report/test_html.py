@@ -55,7 +55,12 @@ def test_the_page_opens_offline_and_prints(browser: Browser, tmp_path: Path, lan
     assert page.locator("#utility img").count() == 6  # three faces by two methods
     assert "{" not in page.locator("body").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 1031})  # A4 within its margins
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator("#summary").bounding_box()["height"] <= 1031  # type: ignore[index]
     assert page.pdf().startswith(b"%PDF")
+    page.emulate_media(media="screen")
     for image in page.locator("img").all():
         assert image.evaluate("own => own.complete && own.naturalWidth > 0")
     page.set_viewport_size({"width": 400, "height": 800})
