@@ -58,8 +58,8 @@ class Treated:
 @dataclass(frozen=True, slots=True)
 class Treatment:
     """The picture that a method publishes. `replaced`: what recovery needs, empty for a method without a way back;
-    `stages`: seconds by stage, as far as the method knows them. `seconds` and `peak_megabytes` are told by a method that
-    runs elsewhere, where a clock around the call would count another program's start."""
+    `stages`: seconds by stage, as far as the method knows them. `seconds` and `peak_megabytes` are told by a method
+    that runs elsewhere, where a clock around the call would count another program's start."""
 
     image: Image
     faces: tuple[Treated, ...]
