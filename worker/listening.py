@@ -49,6 +49,15 @@ class Listener(SimpleWorker):
         with contextlib.suppress(RedisError):
             super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]
 
+    def teardown(self) -> None:
+        """RQ says good-bye to Redis first. When Redis is away it gets no further, and its thread for orders would go
+        on trying to reach it, long after the listener's end."""
+        try:
+            super().teardown()  # type: ignore[no-untyped-call]
+        finally:
+            if self.pubsub_thread is not None:
+                self.pubsub_thread.stop()
+
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """RQ's sign of life, which begins each of its tries to reach Redis."""
         try:

@@ -85,6 +85,16 @@ def test_patience_with_a_redis_that_went_away_ends(redis: OwnRedis) -> None:
 
 
 @pytest.mark.usefixtures("signals")
+def test_a_listener_that_gave_up_leaves_no_thread_behind(redis: OwnRedis) -> None:
+    before = threading.active_count()
+    away = threading.Timer(0.5, redis.stop)
+    away.start()
+    assert listen(redis.url, ["bulk"], burst=False, patience_s=1.0) is False
+    away.join()
+    eventually(lambda: threading.active_count() <= before)
+
+
+@pytest.mark.usefixtures("signals")
 def test_without_a_redis_there_is_no_burst(redis: OwnRedis) -> None:
     redis.stop()
     with pytest.raises(QueueError):
