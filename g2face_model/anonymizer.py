@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,15 +13,15 @@ import numpy as np
 from g2face_model import alignment, compositing, fusion, light, masks
 from g2face_model.attributes import AttributeEstimator
 from g2face_model.compositing import Patch
-from g2face_model.config import MODEL_VERSION, ModelConfig
+from g2face_model.config import VERSIONS, ModelConfig
 from g2face_model.detection import FaceDetector
 from g2face_model.errors import VerificationError
 from g2face_model.flaws import noticed
+from g2face_model.generation import FaceGenerator, Subject
 from g2face_model.geometry import GeometryModel
-from g2face_model.identity import IdentityModel, Looks, Search, VirtualIdentity, is_colourful, looks_gap, tones
+from g2face_model.identity import Looks, is_colourful, looks_gap, tones
 from g2face_model.landmarks import LandmarkBackend, MeshLandmarker, sixty_eight
 from g2face_model.parsing import FACE, GLASSES, FaceParser
-from g2face_model.rendering import Renderer
 from g2face_model.types import (
     AnonymizedFace,
     AnonymizedImage,
@@ -54,8 +55,7 @@ class Parts:
     landmarks: LandmarkBackend
     geometry: GeometryModel
     attributes: AttributeEstimator
-    identities: IdentityModel
-    renderer: Renderer
+    generator: FaceGenerator[Any]
     parser: FaceParser
     gate: Gate
 
@@ -106,6 +106,10 @@ class _Original:
     fingerprint: Fingerprint
 
     @property
+    def subject(self) -> Subject:
+        return Subject(self.face, self.looks, self.fingerprint.embeddings)
+
+    @property
     def glasses_come_off(self) -> bool:
         """Whether there are glasses, and none that reach so far beyond the face that half of them would stay."""
         glasses, skin = self.draft.glasses > _SURE, self.draft.skin > _SURE
@@ -150,7 +154,7 @@ class Anonymizer:
             taken[patch.window] |= patch.mask
             expression = face.geometry.expression
             faces.append(AnonymizedFace(index, box, face.landmarks, expression, patch.rectangle, patch.mask, verdict))
-        return AnonymizedImage(result, tuple(faces), MODEL_VERSION)
+        return AnonymizedImage(result, tuple(faces), VERSIONS[self._config.engine])
 
     def _replace(self, image: Image, box: Box, index: int, *, seed: bytes) -> tuple[Patch, Verdict, Face]:
         mesh = self._parts.landmarker.mesh(image, box)
@@ -202,10 +206,10 @@ class Anonymizer:
     def _best_attempt(self, image: Image, original: _Original, seed: bytes) -> tuple[Patch, Verdict]:
         """The first candidate that is clearly unlike the original and plausible in its place, else the best of those
         that passed, else the last one with its reasons."""
-        search = self._search(original, seed)
+        search = self._parts.generator.search(original.subject, seed)
         best: tuple[float, Patch, Verdict] | None = None
         for attempt in range(1, min(self._config.attempts, self._config.candidates) + 1):
-            patch, flaws = self._fuse(image, original, search.next())
+            patch, flaws = self._fuse(image, original, candidate=search.next())
             changed = image.copy()
             patch.apply(changed)
             after = self._parts.gate.measure_again(original.fingerprint, changed)
@@ -231,20 +235,11 @@ class Anonymizer:
         found = self._parts.attributes.estimate(changed, mesh)
         return looks_gap(found, original.looks.attributes)
 
-    def _search(self, original: _Original, seed: bytes) -> Search:
-        return self._parts.identities.search(
-            seed,
-            original.looks,
-            condition=original.face.geometry.condition,
-            embeddings=original.fingerprint.embeddings,
-            candidates=self._config.candidates,
-        )
-
-    def _fuse(self, image: Image, original: _Original, identity: VirtualIdentity) -> tuple[Patch, float]:
+    def _fuse(self, image: Image, original: _Original, *, candidate: object) -> tuple[Patch, float]:
         """Render a person who does not exist, bring them into the original's place, and paste; and how much the new
         face looks out of focus, lit otherwise or strewn with hair, in units that a stranger would notice."""
         canvas = original.canvas
-        pixels = self._parts.renderer.render(identity.styles, size=canvas.size)
+        pixels = self._parts.generator.render(candidate, size=canvas.size)
         mesh = self._parts.landmarker.refine(pixels, _scaled(canvas.mesh, len(pixels) / canvas.size))
         pasteable = self._parts.parser.parse(pixels)[..., FACE, None]
         rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from g2face_model.anonymizer import Anonymizer, Parts
@@ -10,6 +12,7 @@ from g2face_model.config import ModelConfig
 from g2face_model.detection import FaceDetector
 from g2face_model.errors import WeightsError
 from g2face_model.expression import ExpressionEstimator
+from g2face_model.generation import FaceGenerator, GalleryGenerator
 from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityModel
 from g2face_model.landmarks import FanBackend, LandmarkBackend, MeshBackend, MeshLandmarker
@@ -38,8 +41,7 @@ def build_parts(config: ModelConfig) -> Parts:
         landmarks=_landmarks(config, device),
         geometry=GeometryModel.load(store),
         attributes=AttributeEstimator(store),
-        identities=IdentityModel.load(store),
-        renderer=Renderer(store, device=device, precision=config.precision),
+        generator=_generator(config, store, device),
         parser=FaceParser(store),
         gate=gate,
     )
@@ -52,6 +54,13 @@ def choose_device(wanted: str) -> str:
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise WeightsError("no CUDA device can be used here; choose device cpu or auto")
     return wanted
+
+
+def _generator(config: ModelConfig, store: WeightStore, device: str) -> FaceGenerator[Any]:
+    if config.engine == "gallery":
+        renderer = Renderer(store, device=device, precision=config.precision)
+        return GalleryGenerator(IdentityModel.load(store), renderer, candidates=config.candidates)
+    raise WeightsError(f"there is no engine {config.engine!r} in this version")
 
 
 def _landmarks(config: ModelConfig, device: str) -> LandmarkBackend:

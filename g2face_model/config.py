@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from g2face_model.recognition import RECOGNISERS, OnnxSpec
 
-MODEL_VERSION = "g2face-1"
+Engine = Literal["gallery", "g2face", "g2face-official"]
+VERSIONS: Mapping[Engine, str] = {
+    "gallery": "g2face-1",
+    "g2face": "g2face-2",
+    "g2face-official": "g2face-official-1",
+}
+MODEL_VERSION = VERSIONS["gallery"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +41,17 @@ class GateConfig:
 class ModelConfig:
     """What the engine is built from.
 
-    `weights_dir`: the cache folder of pulled weights, None for the user's default. `precision`: "auto" renders in
-    bfloat16 where the processor is built for it. `candidates`: gallery people moved and ranked for each face;
-    `attempts`: how many of them are rendered before the face is covered or, with `on_failure` "refuse", the photograph
-    refused. `shape_change`: how far the landmarks may move towards the new face's own shape, as mean distance over the
+    `engine`: who makes the new faces: "gallery" chooses among generated people and moves one into the original's
+    geometry; "g2face" and "g2face-official" draw them into the original with the paper's networks, trained here or
+    published by its authors. `weights_dir`: the cache folder of pulled weights, None for the user's default.
+    `precision`: "auto" renders in bfloat16 where the processor is built for it. `candidates`: gallery people moved and
+    ranked for each face; `attempts`: how many new faces are rendered before the face is covered or, with `on_failure`
+    "refuse", the photograph refused. `shape_change`: how far the landmarks may move towards the new face's own shape, as mean distance over the
     inter-ocular distance; more is safer and less exact. `max_yaw_degrees`: faces turned further are not attempted,
     because the generator has seen none. `min_face_px`: smaller faces are covered at once.
     """
 
+    engine: Engine = "gallery"
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = 2

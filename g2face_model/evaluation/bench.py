@@ -36,11 +36,15 @@ _OF_PARTS = {
     "landmarks": "mesh",
     "geometry": "mesh",
     "attributes": "choose",
-    "identities": "choose",
-    "renderer": "render",
     "parser": "crop and parse",
 }
-_OF_METHODS = {("gate", "expression"): "measure", ("gate", "measure"): "measure", ("gate", "measure_again"): "judge"}
+_OF_METHODS = {
+    ("generator", "search"): "choose",
+    ("generator", "render"): "render",
+    ("gate", "expression"): "measure",
+    ("gate", "measure"): "measure",
+    ("gate", "measure_again"): "judge",
+}
 _OF_MODULES: tuple[tuple[ModuleType, str, str], ...] = (
     (alignment, "extract", "crop and parse"),
     (compositing, "paste", "paste"),
