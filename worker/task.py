@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from backend import unclaimed
 from backend.custody.records import Detail, NewEvent, SealedRecord, SubjectKey, SubjectRef
 from backend.custody.seal import seal_record
 from backend.custody.vault import SEALED, digests
@@ -142,16 +143,19 @@ class _Subjects:
         self._keys: dict[int | None, SubjectKey] = {}
 
     def key(self, face_index: int | None) -> SubjectKey:
-        """Raises KeyShreddedError when the subject has withdrawn."""
+        """Raises KeyShreddedError when the subject has withdrawn, LedgerError for one that the photo cannot have."""
         if face_index not in self._keys:
-            photo = self._photo
-            if face_index == 0 and photo.subject_id is not None:
-                subject_id = photo.subject_id
-            else:
-                subject_id = f"{photo.photo_id}-{'remainder' if face_index is None else face_index}"
-            ref = SubjectRef(photo.project_id, subject_id)
+            ref = SubjectRef(self._photo.project_id, self._subject_id(face_index))
             self._keys[face_index] = self._runtime.keyring.ensure(ref, now=self._runtime.now())
         return self._keys[face_index]
+
+    def _subject_id(self, face_index: int | None) -> str:
+        photo = self._photo
+        if face_index != 0 or photo.subject_id is None:
+            return unclaimed.subject_id(photo.photo_id, face_index)
+        if unclaimed.photo_of(photo.subject_id) is not None:  # as only somebody who writes to the ledger's tables can
+            raise LedgerError(f"photo {photo.photo_id} names a subject that stands for an unclaimed face")
+        return photo.subject_id
 
 
 def _seeds(runtime: Runtime, photo: Photo, policy: Policy, keys: _Subjects) -> Callable[[int], bytes]:
@@ -289,6 +293,7 @@ def _ready(
         model_version=result.model_version,
         now=runtime.now(),
         source_sha256=source_sha256,
+        work_seconds=(runtime.now() - photo.updated_at).total_seconds(),  # since it was claimed
         attempt=photo.attempts,
     )
     runtime.metrics.photo("ready")

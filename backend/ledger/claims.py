@@ -62,6 +62,7 @@ class Claims(Book):
         model_version: str,
         now: datetime,
         source_sha256: str | None = None,
+        work_seconds: float | None = None,
         attempt: int | None = None,
     ) -> None:
         """Everything is locked and the image stored under its sha256. `source_sha256` corrects an adopted photo's."""
@@ -80,6 +81,7 @@ class Claims(Book):
             reason=None,
             claimed_until=None,
             ready_at=now,
+            work_seconds=work_seconds,
             updated_at=now,
             **values,
         )

@@ -12,11 +12,12 @@ from backend.ledger.database import open_engine, upgrade
 from backend.ledger.decisions import Decisions
 from backend.ledger.forgetting import Forgetting
 from backend.ledger.photos import Photos
+from backend.ledger.pilots import Pilots
 from backend.ledger.projects import Projects
 from backend.ledger.publishing import Publishing
 
 
-class Ledger(Projects, Arrivals, Photos, Claims, Publishing, Decisions, Forgetting):
+class Ledger(Projects, Arrivals, Photos, Claims, Publishing, Decisions, Pilots, Forgetting):
     """The ledger on one database. Threads and processes may share the database; each method stands alone."""
 
     @classmethod

@@ -136,7 +136,8 @@ class Photo:
     source_sha256: of the original; for an adopted photo, unknown until its bytes were fetched, a stand-in derived from
     the task. source_blob: the sealed original's name in storage, until published. source_address: an adopted task's
     former image, until published. image_key: unguessable and public; it names the image to Label Studio.
-    attempts: how often a worker took it up. claimed_until: when the present worker's claim lapses.
+    attempts: how often a worker took it up. claimed_until: when the present worker's claim lapses. work_seconds: from
+    the last claim until everything was locked and stored; None before, and for photos from before it was noted.
     """
 
     photo_id: str
@@ -162,6 +163,58 @@ class Photo:
     claimed_until: datetime | None
     created_at: datetime
     updated_at: datetime
+    work_seconds: float | None = None
+
+
+class PilotState(StrEnum):
+    """Where a pilot is on its way. The first three can still change."""
+
+    ASKED = "asked"  # nobody has been asked for an original yet
+    WAITING = "waiting"  # for the approvals of the admin's people
+    MEASURING = "measuring"
+    DONE = "done"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PilotPhoto:
+    """A photo of a pilot's sample. request_id: the admin's, once its original was asked for."""
+
+    photo_id: str
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """A measurement on a sample of a project's published photos, whose originals other people have to approve.
+
+    reason: why it has ended so, or what it waits for. approved, measured: of its photos. reports: by language ("en",
+    "ja"), the blob. attempts: how often a worker took it up. expires_at: when the approvals have to be there.
+    """
+
+    pilot_id: str
+    project_id: str
+    state: PilotState
+    photos: tuple[PilotPhoto, ...]
+    reason: str | None
+    approved: int
+    measured: int
+    reports: Mapping[str, str]
+    attempts: int
+    claimed_until: datetime | None
+    next_at: datetime
+    asked_at: datetime
+    requested_at: datetime | None
+    expires_at: datetime | None
+    measuring_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it will still change."""
+        return self.ended_at is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,8 +108,41 @@ class PhotoRow(Base):
     attempts: Mapped[int]
     claimed_until: Mapped[datetime | None]
     ready_at: Mapped[datetime | None]
+    work_seconds: Mapped[float | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class PilotRow(Base):
+    __tablename__ = "pilots"
+    __table_args__ = (Index(None, "project_id", "asked_at"), Index(None, "under_way", unique=True))
+
+    pilot_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(Id, ForeignKey("projects.project_id"))
+    under_way: Mapped[str | None] = mapped_column(Id)  # the project, until it has ended: one at a time
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None]
+    approved: Mapped[int]
+    measured: Mapped[int]
+    reports: Mapped[dict[str, str]] = mapped_column(JSON)  # by language, the blob
+    attempts: Mapped[int]  # counts the claims
+    claimed_until: Mapped[datetime | None]
+    next_at: Mapped[datetime]  # when a worker should look again
+    asked_at: Mapped[datetime]
+    requested_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    measuring_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class PilotPhotoRow(Base):
+    __tablename__ = "pilot_photos"
+    __table_args__ = (Index(None, "photo_id"),)
+
+    pilot_id: Mapped[str] = mapped_column(Id, ForeignKey("pilots.pilot_id"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    photo_id: Mapped[str] = mapped_column(Id, ForeignKey("photos.photo_id"))
+    request_id: Mapped[str | None] = mapped_column(Id)  # the admin's
 
 
 class DiscardedBlobRow(Base):
