@@ -6,22 +6,25 @@ The names of people never reach a log; an account's id does.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 import argon2
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from backend import logs, people
 from backend.enrolments import Enrolments
 from backend.errors import ForbiddenError, LedgerError
+from backend.introductions import Introductions
 from backend.ledger.database import reading, writing
 from backend.ledger.tables import AccountRow
 from backend.passwords import Passwords, check_strength
+from backend.people import ADMIN_ROLES as ADMIN_ROLES
+from backend.people import Account as Account
+from backend.people import Role as Role
 from backend.tokens import Tokens
 from backend.vouchers import Vouchers
 
@@ -30,6 +33,8 @@ _LOCKED_FOR = timedelta(minutes=5)
 _WRONG = "wrong e-mail address or password, or too many wrong ones: then wait five minutes"
 _FIRST_MANAGER = "admin@localhost"
 _FIRST_OFFICER = "officer@localhost"
+
+_log = logs.get(__name__)
 
 
 def _new_secret() -> str:
@@ -41,48 +46,9 @@ def new_account_id() -> str:
     return secrets.token_hex(16)
 
 
-class Role(StrEnum):
-    """What a person may do. One person may have several roles, but never approve their own request."""
-
-    MANAGER = "manager"
-    REQUESTER = "requester"
-    APPROVER = "approver"
-    AUDITOR = "auditor"
-    KEY_OFFICER = "key_officer"
-
-
-ADMIN_ROLES = frozenset(Role) - {Role.MANAGER}
-"""The roles of the restricted endpoint; the manager's is the intake's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A person who may sign in. must_change: their password was made here and shown once, so it has to be replaced.
-    session_version: sessions that began under another one have ended: the password was changed since, or the account
-    was off. enrolment: how many second factors were begun; enrolled: the last one holds. openid: they have signed in
-    through an OpenID provider, which knows them. vouched: the admin has made it what it is; no role counts there
-    otherwise."""
-
-    account_id: str
-    email: str
-    roles: frozenset[Role]
-    must_change: bool
-    on: bool
-    session_version: int
-    enrolment: int
-    enrolled: bool
-    openid: bool
-    vouched: bool
-    created_at: datetime
-
-    def require(self, role: Role) -> None:
-        """Raises `ForbiddenError` unless the account has `role`."""
-        if role not in self.roles:
-            raise ForbiddenError(f"this needs the role {role.value}")
-
-
 class Accounts:
-    """The accounts; with them, their `tokens` and the `enrolments` of their second factors."""
+    """The accounts; with them, their `tokens`, the `enrolments` of their second factors and the `introductions` of
+    OpenID providers."""
 
     def __init__(
         self,
@@ -100,6 +66,7 @@ class Accounts:
         self._vouchers = Vouchers(voucher_key)
         self.tokens = Tokens(engine, new_secret=new_secret, vouchers=self._vouchers)
         self.enrolments = Enrolments(engine, vouchers=self._vouchers)
+        self.introductions = Introductions(engine, vouchers=self._vouchers)
 
     def create(
         self, email: str, *, roles: Collection[str], now: datetime, account_id: str | None = None
@@ -111,10 +78,10 @@ class Accounts:
         password, account_id = self._new_secret(), account_id or new_account_id()
         row = {
             "account_id": account_id,
-            "email": _email(email),
+            "email": people.address(email),
             "password_hash": self._passwords.hash(password),
             "must_change": True,
-            "roles": sorted(_roles(roles)),
+            "roles": sorted(people.roles(roles)),
             "on": True,
             "session_version": 0,
             "failures": 0,
@@ -145,7 +112,7 @@ class Accounts:
     def account(self, account_id: str) -> Account:
         """The account of this id. Raises `ForbiddenError` if there is none or it is off."""
         with reading(self._engine) as connection:
-            account = self._account(_row(connection, account_id))
+            account = self._account(people.row(connection, account_id))
         if not account.on:
             raise ForbiddenError("this account is off")
         return account
@@ -153,7 +120,7 @@ class Accounts:
     def find(self, email: str) -> Account | None:
         """The account of this e-mail address, on or off."""
         with reading(self._engine) as connection:
-            row = connection.execute(_of_email(email)).one_or_none()
+            row = connection.execute(people.of_email(email)).one_or_none()
         return None if row is None else self._account(row)
 
     def may(self, account_id: str, role: Role) -> bool:
@@ -171,34 +138,39 @@ class Accounts:
             return [self._account(row) for row in rows]
 
     def switch(self, account_id: str, *, on: bool) -> None:
-        """Let an account in, or no longer; its tokens with it. Sessions from before do not come back."""
-        ending: dict[str, Any] = {} if on else {"session_version": AccountRow.session_version + 1}
-        self._change(account_id, on=on, **ending)
+        """Let an account in, or no longer. Either way all its sessions and tokens end: none from before comes back."""
+        with self._ending(account_id) as connection:
+            self._changed(connection, account_id, on=on)
 
     def vouch(self, account_id: str, roles: Collection[str]) -> str:
         """Let an account count at the admin that was made or changed elsewhere, with these roles and nothing of what it
-        had: a new one-time password, no second factor, no provider, no tokens. Returns that password."""
+        had: a new one-time password, no second factor, no provider, no session, no tokens. Returns that password."""
         password = self._new_secret()
-        self.tokens.revoke_all(account_id)
-        self._change(
-            account_id,
-            anew=True,
-            roles=sorted(_roles(roles)),
-            password_hash=self._passwords.hash(password),
-            must_change=True,
-            enrolment=AccountRow.enrolment + 1,
-            enrolled=False,
-            last_step=None,
-            wrong_codes=0,
-            openid_issuer=None,
-            openid_subject=None,
-            session_version=AccountRow.session_version + 1,
-        )
+        with self._ending(account_id) as connection:
+            self._changed(
+                connection,
+                account_id,
+                anew=True,
+                roles=sorted(people.roles(roles)),
+                password_hash=self._passwords.hash(password),
+                must_change=True,
+                enrolment=AccountRow.enrolment + 1,
+                enrolled=False,
+                last_step=None,
+                wrong_codes=0,
+                openid_issuer=None,
+                openid_subject=None,
+            )
         return password
 
     def set_roles(self, account_id: str, roles: Collection[str]) -> Account:
-        """Give an account these roles instead of its own, at once. Raises `LedgerError` for a role there is not."""
-        return self._change(account_id, roles=sorted(_roles(roles)))
+        """Give an account these roles instead of its own, at once; taking one away ends all its sessions and tokens.
+        Raises `LedgerError` for a role there is not."""
+        wanted = people.roles(roles)
+        with writing(self._engine) as connection:
+            if people.roles(people.row(connection, account_id, hold=True).roles) - wanted:
+                self._end(connection, account_id)
+            return self._changed(connection, account_id, roles=sorted(wanted))
 
     def verify(self, email: str, password: str, *, now: datetime) -> Account:
         """The account, if the password is its own. Raises `ForbiddenError`, in the same words whatever was wrong.
@@ -207,7 +179,7 @@ class Accounts:
         known one, so that neither the answer nor its time says who has an account.
         """
         with reading(self._engine) as connection:
-            row = connection.execute(_of_email(email)).one_or_none()
+            row = connection.execute(people.of_email(email)).one_or_none()
         right = self._passwords.matches(None if row is None else row.password_hash, password)
         if row is None or (row.locked_until is not None and row.locked_until > now):
             raise ForbiddenError(_WRONG)
@@ -222,65 +194,27 @@ class Accounts:
     def set_password(self, account_id: str, password: str) -> Account:
         """Replace the password by one of the person's own choosing; all sessions end. Raises as `check_password`."""
         self.check_password(account_id, password)
-        return self._replace_password(account_id, password, must_change=False)
+        return self._change(
+            account_id,
+            password_hash=self._passwords.hash(password),
+            must_change=False,
+            session_version=AccountRow.session_version + 1,
+        )
 
     def check_password(self, account_id: str, password: str) -> None:
         """Raises `ForbiddenError` unless this may be the account's next password: neither weak nor the present one."""
         check_strength(password)
         with reading(self._engine) as connection:
-            current = _row(connection, account_id)
+            current = people.row(connection, account_id)
         if self._passwords.matches(current.password_hash, password):
             raise ForbiddenError("the new password is the old one")
 
     def reset_password(self, account_id: str) -> str:
-        """A new one-time password for someone who forgot theirs, which is not kept; all sessions end."""
+        """A new one-time password for someone who forgot theirs, which is not kept; all sessions and tokens end."""
         password = self._new_secret()
-        self._replace_password(account_id, password, must_change=True)
+        with self._ending(account_id) as connection:
+            self._changed(connection, account_id, password_hash=self._passwords.hash(password), must_change=True)
         return password
-
-    def of_openid(
-        self,
-        issuer: str,
-        subject: str,
-        *,
-        verified_email: str | None,
-        announce: Callable[[str], object] = lambda _: None,
-    ) -> Account:
-        """The account of whom an OpenID provider calls `subject`. The first time they are known by the address that the
-        provider has verified, and from then on by the provider's name for them alone. announce: told the account's id
-        before the two are joined.
-
-        Raises `ForbiddenError`, in the same words whatever was wrong.
-        """
-        row = self._of_openid(issuer, subject)
-        if row is None and verified_email is not None:
-            self._introduce(issuer, subject, verified_email, announce=announce)
-            row = self._of_openid(issuer, subject)
-        if row is None or not row.on:
-            raise ForbiddenError("there is no account here for whom the provider has signed in")
-        return self._account(row)
-
-    def forget_openid(self, account_id: str) -> None:
-        """Part an account from its OpenID provider's name for it; all sessions end."""
-        ended = AccountRow.session_version + 1
-        self._change(account_id, openid_issuer=None, openid_subject=None, session_version=ended)
-
-    def _of_openid(self, issuer: str, subject: str) -> Row[Any] | None:
-        them = AccountRow.openid_issuer == issuer, AccountRow.openid_subject == subject
-        with reading(self._engine) as connection:
-            return connection.execute(select(AccountRow.__table__).where(*them)).one_or_none()
-
-    def _introduce(self, issuer: str, subject: str, email: str, *, announce: Callable[[str], object]) -> None:
-        there = self.find(email)
-        if there is None or there.openid or not (there.on and there.vouched):
-            return
-        announce(there.account_id)
-        unknown = AccountRow.openid_subject.is_(None)
-        values: dict[str, Any] = {"openid_issuer": issuer, "openid_subject": subject}
-        with suppress(IntegrityError), writing(self._engine) as connection:  # another sign-in was faster
-            row = connection.execute(_of_email(email)).one_or_none()
-            if row is not None and row.on and self._vouchers.hold(row):
-                self._vouchers.change(connection, row.account_id, unknown, **values)
 
     def _ensure(
         self,
@@ -311,54 +245,24 @@ class Accounts:
                 locked = {"failures": 0, "locked_until": now + _LOCKED_FOR}
                 connection.execute(update(AccountRow).where(mine).values(**locked))
 
-    def _replace_password(self, account_id: str, password: str, *, must_change: bool) -> Account:
-        return self._change(
-            account_id,
-            password_hash=self._passwords.hash(password),
-            must_change=must_change,
-            session_version=AccountRow.session_version + 1,
-        )
+    @contextmanager
+    def _ending(self, account_id: str) -> Iterator[Connection]:
+        """A transaction in which all sessions and tokens of an account end, too."""
+        with writing(self._engine) as connection:
+            self._end(connection, account_id)
+            yield connection
+
+    def _end(self, connection: Connection, account_id: str) -> None:
+        ended = self.tokens.end_all(connection, account_id)
+        self._changed(connection, account_id, session_version=AccountRow.session_version + 1)
+        _log.info("sessions and tokens ended", extra={"account_id": account_id, "count": ended})
 
     def _change(self, account_id: str, **values: Any) -> Account:
         with writing(self._engine) as connection:
-            return self._account(self._vouchers.change(connection, account_id, **values))
+            return self._changed(connection, account_id, **values)
+
+    def _changed(self, connection: Connection, account_id: str, **values: Any) -> Account:
+        return self._account(self._vouchers.change(connection, account_id, **values))
 
     def _account(self, row: Row[Any] | None) -> Account:
-        if row is None:
-            raise ForbiddenError("there is no such account")
-        return Account(
-            account_id=row.account_id,
-            email=row.email,
-            roles=frozenset(_roles(row.roles)),
-            must_change=row.must_change,
-            on=row.on,
-            session_version=row.session_version,
-            enrolment=row.enrolment,
-            enrolled=row.enrolled,
-            openid=row.openid_subject is not None,
-            vouched=self._vouchers.hold(row),
-            created_at=row.created_at,
-        )
-
-
-def _of_email(email: str) -> Any:
-    return select(AccountRow.__table__).where(AccountRow.email == _email(email))
-
-
-def _email(email: str) -> str:
-    """One spelling per address; what no database can hold is left out, and then nobody's."""
-    return "".join(sign for sign in email.strip().lower()[:320] if sign.isprintable())
-
-
-def _roles(names: Collection[str]) -> set[Role]:
-    try:
-        return {Role(name) for name in names}
-    except ValueError:
-        raise LedgerError(f"a role is one of {', '.join(Role)}") from None
-
-
-def _row(connection: Connection, account_id: str) -> Row[Any]:
-    row = connection.execute(select(AccountRow.__table__).where(AccountRow.account_id == account_id)).one_or_none()
-    if row is None:
-        raise ForbiddenError("there is no such account")
-    return row
+        return Account.of(row, self._vouchers)

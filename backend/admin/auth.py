@@ -127,9 +127,9 @@ class Door:
         here."""
         account_id = NOBODY
         try:
-            account = self.accounts.of_openid(
-                issuer, subject, verified_email=verified_email, announce=partial(self._record, "account.provider_known")
-            )
+            announce = partial(self._record, "account.provider_known")
+            known = self.accounts.introductions
+            account = known.account(issuer, subject, verified_email=verified_email, announce=announce)
             account_id = account.account_id
             _require_some(account)
         except ForbiddenError:

@@ -46,6 +46,12 @@ class Registry:
         """Announce. Raises `AuditError`, and then nothing is to happen."""
         self.log.append([NewEvent(OPERATOR, action, account_id)], now=self.clock())
 
+    def record_ending(self, action: str, account_id: str) -> None:
+        """Announce what ends all sessions and tokens of an account as well. Raises as `record` does."""
+        detail = {"tokens": len(self.accounts.tokens.of(account_id))}
+        ends = NewEvent(OPERATOR, "account.access_ended", account_id, detail)
+        self.log.append([NewEvent(OPERATOR, action, account_id), ends], now=self.clock())
+
 
 def add_commands(commands: Commands) -> None:
     """Add this group's parsers."""
@@ -97,10 +103,12 @@ def add(registry: Registry, options: argparse.Namespace) -> None:
 
 
 def set_roles(registry: Registry, options: argparse.Namespace) -> None:
-    """Give an account these roles instead of those it has. One that was not made here starts anew: its new one-time
-    password is shown once."""
+    """Give an account these roles instead of those it has; when one is taken away, its sessions and tokens end. One
+    that was not made here starts anew: its new one-time password is shown once."""
     account = registry.find(options.email)
-    registry.record("account.roles_changed", account.account_id)
+    loses = not account.vouched or account.roles - set(options.roles)
+    record = registry.record_ending if loses else registry.record
+    record("account.roles_changed", account.account_id)
     if account.vouched:
         registry.accounts.set_roles(account.account_id, options.roles)
     else:
@@ -111,21 +119,21 @@ def set_roles(registry: Registry, options: argparse.Namespace) -> None:
 def off(registry: Registry, options: argparse.Namespace) -> None:
     """Let an account in no longer; its sessions and tokens end with it."""
     account_id = registry.find(options.email).account_id
-    registry.record("account.switched_off", account_id)
+    registry.record_ending("account.switched_off", account_id)
     registry.accounts.switch(account_id, on=False)
 
 
 def on(registry: Registry, options: argparse.Namespace) -> None:
-    """Let an account in again."""
+    """Let an account in again; with its next sign-in, and with new tokens."""
     account_id = registry.find(options.email).account_id
-    registry.record("account.switched_on", account_id)
+    registry.record_ending("account.switched_on", account_id)
     registry.accounts.switch(account_id, on=True)
 
 
 def reset_password(registry: Registry, options: argparse.Namespace) -> None:
-    """Give an account a new one-time password, shown once; its sessions end."""
+    """Give an account a new one-time password, shown once; its sessions and tokens end."""
     account_id = registry.find(options.email).account_id
-    registry.record("account.password_reset", account_id)
+    registry.record_ending("account.password_reset", account_id)
     _tell(f"one-time password: {registry.accounts.reset_password(account_id)}")
 
 
@@ -140,7 +148,7 @@ def forget_provider(registry: Registry, options: argparse.Namespace) -> None:
     """Forget who an account is at the OpenID provider; its address introduces it anew."""
     account_id = registry.find(options.email).account_id
     registry.record("account.provider_forgotten", account_id)
-    registry.accounts.forget_openid(account_id)
+    registry.accounts.introductions.forget(account_id)
 
 
 def tokens(registry: Registry, options: argparse.Namespace) -> None:

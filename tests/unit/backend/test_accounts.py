@@ -59,7 +59,7 @@ def test_what_ends_all_sessions_is_counted(accounts: Accounts, jane: Account) ->
 
     before = version()
     accounts.verify(jane.email, PASSWORD, now=NOW)
-    accounts.switch(jane.account_id, on=True)
+    accounts.set_roles(jane.account_id, [*jane.roles, "auditor"])
     with pytest.raises(ForbiddenError):
         accounts.set_password(jane.account_id, "short")
     assert version() == before
@@ -68,7 +68,7 @@ def test_what_ends_all_sessions_is_counted(accounts: Accounts, jane: Account) ->
     accounts.reset_password(jane.account_id)
     accounts.switch(jane.account_id, on=False)
     accounts.switch(jane.account_id, on=True)
-    assert version() == before + 3
+    assert version() == before + 4
 
 
 def test_the_first_account_is_made_once(accounts: Accounts) -> None:
@@ -209,6 +209,50 @@ def test_roles_are_replaced_at_once_and_only_by_roles(accounts: Accounts, jane: 
     assert accounts.account(jane.account_id).roles == {Role.AUDITOR, Role.APPROVER}
 
 
+@pytest.mark.parametrize("end", ["off", "on", "reset", "role", "vouch"])
+def test_what_ends_an_account_s_access_ends_its_sessions_and_all_its_tokens(
+    accounts: Accounts, jane: Account, end: str
+) -> None:
+    other, _ = accounts.create("joe@example.org", roles=["manager"], now=NOW)
+    for scopes in (["intake"], ["admin:audit", "admin:keys"]):
+        accounts.tokens.issue(jane.account_id, scopes=scopes, expires_at=None, now=NOW)
+    kept, _ = accounts.tokens.issue(other.account_id, scopes=["intake"], expires_at=None, now=NOW)
+    match end:
+        case "off" | "on":
+            accounts.switch(jane.account_id, on=end == "on")
+        case "reset":
+            accounts.reset_password(jane.account_id)
+        case "role":
+            accounts.set_roles(jane.account_id, ["auditor"])
+        case "vouch":
+            accounts.vouch(jane.account_id, ["manager"])
+    (now,) = [one for one in accounts.accounts() if one.account_id == jane.account_id]
+    assert now.session_version == jane.session_version + 1
+    assert accounts.tokens.of(jane.account_id) == []
+    assert accounts.tokens.of(other.account_id) == [kept]
+    assert accounts.account(other.account_id) == other
+
+
+def test_a_role_more_ends_nothing(accounts: Accounts, jane: Account) -> None:
+    token, _ = accounts.tokens.issue(jane.account_id, scopes=["intake"], expires_at=None, now=NOW)
+    after = accounts.set_roles(jane.account_id, ["manager", "auditor"])
+    assert after.session_version == jane.session_version
+    assert accounts.tokens.of(jane.account_id) == [token]
+
+
+def test_access_ends_with_what_ended_it_or_neither_does(accounts: Accounts, jane: Account) -> None:
+    token, _ = accounts.tokens.issue(jane.account_id, scopes=["intake"], expires_at=None, now=NOW)
+    with accounts._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE accounts RENAME COLUMN must_change TO mustchange")
+    for fails in (
+        lambda: accounts.reset_password(jane.account_id),
+        lambda: accounts.vouch(jane.account_id, ["auditor"]),
+    ):
+        with pytest.raises(LedgerError):
+            fails()
+    assert accounts.tokens.of(jane.account_id) == [token]
+
+
 def test_an_account_is_found_by_its_address_on_or_off(accounts: Accounts, jane: Account) -> None:
     accounts.switch(jane.account_id, on=False)
     found = accounts.find(" JANE@example.org ")
@@ -216,39 +260,6 @@ def test_an_account_is_found_by_its_address_on_or_off(accounts: Accounts, jane: 
     assert (found.account_id, found.on) == (jane.account_id, False)
     assert accounts.find("joe@example.org") is None
     assert accounts.find("\x00") is None
-
-
-def test_a_provider_is_believed_an_address_once_and_its_own_name_ever_after(accounts: Accounts, jane: Account) -> None:
-    issuer = "https://id.example.org"
-    known = accounts.of_openid(issuer, "jane-7", verified_email="JANE@example.org")
-    assert (known.account_id, known.openid) == (jane.account_id, True)
-    assert accounts.of_openid(issuer, "jane-7", verified_email="married@example.org").account_id == jane.account_id
-    for who, subject, email in [
-        (issuer, "jane-8", "jane@example.org"),  # another person, to whom the address was given since
-        ("https://other.example.org", "jane-7", "jane@example.org"),
-        (issuer, "joe-1", "joe@example.org"),  # nobody has made an account
-        (issuer, "joe-1", None),
-    ]:
-        with pytest.raises(ForbiddenError, match="no account"):
-            accounts.of_openid(who, subject, verified_email=email)
-    accounts.switch(jane.account_id, on=False)
-    with pytest.raises(ForbiddenError, match="no account"):
-        accounts.of_openid(issuer, "jane-7", verified_email="jane@example.org")
-
-
-def test_a_provider_is_joined_to_nobody_without_a_word(accounts: Accounts, jane: Account) -> None:
-    issuer, heard = "https://id.example.org", list[str]()
-
-    def refuse(account_id: str) -> None:
-        heard.append(account_id)
-        raise AuditError("the audit log cannot be written")
-
-    with pytest.raises(AuditError):
-        accounts.of_openid(issuer, "jane-7", verified_email=jane.email, announce=refuse)
-    assert not accounts.account(jane.account_id).openid
-    for _ in range(2):
-        accounts.of_openid(issuer, "jane-7", verified_email=jane.email, announce=heard.append)
-    assert heard == [jane.account_id] * 2  # the second time they sign in, nothing changes
 
 
 def test_who_may_do_something_is_looked_up_anew(accounts: Accounts, jane: Account) -> None:
@@ -260,29 +271,6 @@ def test_who_may_do_something_is_looked_up_anew(accounts: Accounts, jane: Accoun
     assert not Accounts(accounts._engine).may(jane.account_id, role)  # nobody vouches for it there
     accounts.switch(jane.account_id, on=False)
     assert not accounts.may(jane.account_id, role)
-
-
-def test_a_provider_without_a_verified_address_introduces_nobody(accounts: Accounts, jane: Account) -> None:
-    with pytest.raises(ForbiddenError, match="no account"):
-        accounts.of_openid("https://id.example.org", "jane-7", verified_email=None)
-    assert not accounts.account(jane.account_id).openid
-
-
-def test_a_person_with_an_account_that_is_off_is_not_given_another_one(accounts: Accounts, jane: Account) -> None:
-    issuer = "https://id.example.org"
-    accounts.of_openid(issuer, "jane-7", verified_email=jane.email)
-    accounts.switch(jane.account_id, on=False)
-    other, _ = accounts.create("other@example.org", roles=["auditor"], now=NOW)
-    with pytest.raises(ForbiddenError, match="no account"):
-        accounts.of_openid(issuer, "jane-7", verified_email=other.email)
-    assert not accounts.account(other.account_id).openid
-
-
-def test_a_forgotten_provider_can_introduce_the_person_anew(accounts: Accounts, jane: Account) -> None:
-    before = accounts.of_openid("https://id.example.org", "jane-7", verified_email=jane.email)
-    accounts.forget_openid(jane.account_id)
-    assert accounts.account(jane.account_id).session_version == before.session_version + 1
-    assert accounts.of_openid("https://new.example.org", "j7", verified_email=jane.email).account_id == jane.account_id
 
 
 def test_a_hostile_password_is_only_wrong(accounts: Accounts, jane: Account) -> None:

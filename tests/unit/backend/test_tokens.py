@@ -11,7 +11,7 @@ import pytest
 
 from backend.accounts import Account, Accounts
 from backend.errors import ForbiddenError
-from backend.ledger.database import open_engine, upgrade
+from backend.ledger.database import open_engine, upgrade, writing
 from backend.tokens import Tokens
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
@@ -82,8 +82,20 @@ def test_tokens_are_revoked_together_by_scope(tokens: Tokens, jane: Account, joe
         issue(jane, *scopes)
     assert tokens.revoke_all(jane.account_id, scopes=["a", "b"]) == 3
     assert {token.token_id for owner in (jane, joe) for token in tokens.of(owner.account_id)} == kept
-    assert tokens.revoke_all(jane.account_id) == 1
-    assert tokens.of(jane.account_id) == []
+
+
+def test_all_tokens_of_one_account_end_with_a_transaction(
+    accounts: Accounts, tokens: Tokens, jane: Account, joe: Account
+) -> None:
+    for owner in (jane, jane, joe):
+        tokens.issue(owner.account_id, scopes=["a"], expires_at=None, now=NOW)
+    with accounts._engine.connect() as connection:
+        assert tokens.end_all(connection, jane.account_id) == 2
+        connection.rollback()
+    assert len(tokens.of(jane.account_id)) == 2
+    with writing(accounts._engine) as connection:
+        tokens.end_all(connection, jane.account_id)
+    assert (tokens.of(jane.account_id), len(tokens.of(joe.account_id))) == ([], 1)
 
 
 def test_what_has_expired_is_dropped_when_a_new_one_is_made(tokens: Tokens, jane: Account, joe: Account) -> None:

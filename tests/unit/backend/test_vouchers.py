@@ -100,7 +100,7 @@ def test_what_lets_nobody_in_is_not_vouched_for(
         lambda admin, one: admin.reset_password(one),
         lambda admin, one: admin.set_roles(one, ["approver"]),
         lambda admin, one: admin.enrolments.reset(one),
-        lambda admin, one: admin.forget_openid(one),
+        lambda admin, one: admin.introductions.forget(one),
         lambda admin, one: admin.switch(one, on=True),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_row_with_anothers_voucher_does_not_count(engine: Engine, admin: Accou
 def test_a_provider_is_not_introduced_to_a_row_that_was_changed(engine: Engine, admin: Accounts, jane: Account) -> None:
     tamper(engine, jane, email="thief@example.org")
     with pytest.raises(ForbiddenError, match="no account"):
-        admin.of_openid("https://id.example.org", "thief", verified_email="thief@example.org")
+        admin.introductions.account("https://id.example.org", "thief", verified_email="thief@example.org")
     assert row_of(engine, jane)["openid_subject"] is None
 
 

@@ -44,9 +44,19 @@ def test_a_token_is_its_owner_within_its_scopes(accounts: Accounts, jane: Accoun
     assert mine == Actor(jane.account_id, frozenset({Role.REQUESTER}), jane.email)
 
 
-def test_a_token_whose_owner_has_lost_the_role_is_of_no_use(accounts: Accounts, jane: Account) -> None:
-    secret = issue(accounts, jane, [Scope.REQUEST])
-    accounts.set_roles(jane.account_id, ["approver"])
+def test_a_token_whose_owner_has_lost_a_role_is_of_no_use(accounts: Accounts, jane: Account) -> None:
+    lost, kept = issue(accounts, jane, [Scope.REQUEST]), issue(accounts, jane, [Scope.AUDIT])
+    accounts.set_roles(jane.account_id, [*jane.roles, "approver"])
+    assert programs.actor(accounts, lost, now=NOW).roles == {Role.REQUESTER}
+    accounts.set_roles(jane.account_id, ["auditor", "approver"])
+    for secret in (lost, kept):
+        with pytest.raises(ForbiddenError, match="not valid here"):
+            programs.actor(accounts, secret, now=NOW)
+
+
+def test_a_token_for_a_duty_that_its_owner_never_had_is_of_no_use(accounts: Accounts, jane: Account) -> None:
+    day = NOW + timedelta(days=1)
+    _, secret = accounts.tokens.issue(jane.account_id, scopes=[Scope.APPROVE], expires_at=day, now=NOW)
     assert programs.actor(accounts, secret, now=NOW).roles == frozenset()
 
 

@@ -85,22 +85,30 @@ def test_an_account_is_made_and_listed(run: Run, accounts: Accounts, written: Ca
 
 
 @pytest.mark.parametrize(
-    ("words", "action", "changed"),
+    ("words", "action", "ends", "changed"),
     [
-        (("roles", JANE, "key_officer"), "account.roles_changed", lambda _, after: after.roles == {"key_officer"}),
-        (("off", JANE), "account.switched_off", lambda before, after: before.on and not after.on),
-        (("on", JANE), "account.switched_on", lambda before, after: after.on and not before.on),
+        (("roles", JANE, "approver"), "account.roles_changed", True, lambda _, after: after.roles == {"approver"}),
+        (
+            ("roles", JANE, "auditor", "approver"),
+            "account.roles_changed",
+            False,
+            lambda _, after: len(after.roles) == 2,
+        ),
+        (("off", JANE), "account.switched_off", True, lambda before, after: before.on and not after.on),
+        (("on", JANE), "account.switched_on", True, lambda before, after: after.on and not before.on),
         (
             ("reset-second-factor", JANE),
             "account.second_factor_reset",
+            False,
             lambda before, after: before.enrolled and not after.enrolled,
         ),
         (
             ("forget-provider", JANE),
             "account.provider_forgotten",
+            False,
             lambda before, after: before.openid and not after.openid,
         ),
-        (("reset-password", JANE), "account.password_reset", lambda _, after: after.must_change),
+        (("reset-password", JANE), "account.password_reset", True, lambda _, after: after.must_change),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -110,19 +118,28 @@ def test_what_is_changed_is_announced(
     written: Callable[[], list[tuple[str, str, str]]],
     words: tuple[str, ...],
     action: str,
+    ends: bool,
     changed: Callable[[Account, Account], bool],
 ) -> None:
     run("add", JANE, "auditor")
     account_id = jane(accounts).account_id
     accounts.set_password(account_id, "four unrelated plain words")
     accounts.enrolments.complete(account_id, accounts.enrolments.begin(account_id), step=1)
-    accounts.of_openid("https://id.example.org", "jane-7", verified_email=JANE)
+    accounts.introductions.account("https://id.example.org", "jane-7", verified_email=JANE)
     if words[0] == "on":
         accounts.switch(account_id, on=False)
+    _, token = accounts.tokens.issue(account_id, scopes=["intake"], expires_at=None, now=NOW)
     before = jane(accounts)
     run(*words)
     assert changed(before, jane(accounts))
-    assert written()[1:] == [(OPERATOR, action, account_id)]
+    actions = [action, "account.access_ended"] if ends else [action]
+    assert written()[1:] == [(OPERATOR, one, account_id) for one in actions]
+    assert (jane(accounts).session_version > before.session_version) == (
+        ends or "reset" in action or "provider" in action
+    )
+    assert (accounts.tokens.of(account_id) == []) == ends
+    if not ends:
+        assert accounts.tokens.verify(token, now=NOW)
 
 
 def test_an_account_of_the_intake_starts_anew_when_it_gets_a_role_here(run: Run, accounts: Accounts) -> None:
