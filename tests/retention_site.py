@@ -51,13 +51,17 @@ class Site:
     def log(self) -> AuditLog:
         return AuditLog(self.vault_engine)
 
-    def hold(self, ref: SubjectRef, photo_id: str, *, expires_at: datetime | None = None) -> SealedRecord:
+    def hold(
+        self, ref: SubjectRef, photo_id: str, *, face_index: int = 0, expires_at: datetime | None = None
+    ) -> SealedRecord:
         """Make the subject's key and one sealed record of theirs."""
-        return self.store(self.keyring.ensure(ref, now=NOW), photo_id, expires_at=expires_at)
+        return self.store(self.keyring.ensure(ref, now=NOW), photo_id, face_index=face_index, expires_at=expires_at)
 
-    def store(self, key: SubjectKey, photo_id: str, *, expires_at: datetime | None = None) -> SealedRecord:
+    def store(
+        self, key: SubjectKey, photo_id: str, *, face_index: int = 0, expires_at: datetime | None = None
+    ) -> SealedRecord:
         """What a worker does that has had the key for a while."""
-        stored = record(key, b"pixels" * 2000, photo_id=photo_id, expires_at=expires_at)
+        stored = record(key, b"pixels" * 2000, photo_id=photo_id, face_index=face_index, expires_at=expires_at)
         self.vault.store([stored], [NewEvent("worker", "photo.sealed", photo_id)], now=NOW)
         return stored
 

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, tup
 from backend.custody import database, seal
 from backend.custody.records import SEED_BYTES, SubjectKey, SubjectRef
 from backend.custody.tables import retired_master_keys, subject_keys
-from backend.errors import CustodyError, CustodyUnavailableError, KeyShreddedError
+from backend.errors import CustodyUnavailableError, KeyShreddedError
 
-_MASTER_LOCK = 0x6732_6D61_7374  # any number that is always the same
+_LOCK = 0x6732_6D61_7374  # any number that is always the same
 _BATCH = 200
 
 
@@ -51,28 +51,35 @@ class Keyring:
         master_public_key = self.master_public_key()
         fresh = self._fresh(ref, master_public_key, now=now)
         with database.writing(self._engine) as connection:
-            database.lock(connection, _MASTER_LOCK)  # a master key is retired before or after this, not in between
+            database.lock(connection, _LOCK)  # master keys are retired and subjects shredded before or after this
             _refuse_retired(connection, master_public_key)
-            if database.insert_new(connection, subject_keys, _values(fresh)):
-                return fresh
-            winner = _select(connection, ref)
-        if winner is None:
-            raise CustodyError("a subject's key is neither there nor can it be made")
-        return winner
+            if (winner := _select(connection, ref)) is not None:
+                return winner
+            connection.execute(subject_keys.insert().values(_values(fresh)))
+        return fresh
 
     def get(self, ref: SubjectRef) -> SubjectKey | None:
         """The subject's key, None when none was made. Raises `KeyShreddedError`, `CustodyUnavailableError`."""
         with database.reading(self._engine) as connection:
             return _select(connection, ref)
 
+    def left(self, ref: SubjectRef) -> SubjectKey | None:
+        """What is left to be destroyed of a subject's key, None when nothing is: also of one whom somebody else's
+        withdrawal covers. Raises `CustodyUnavailableError`."""
+        with database.reading(self._engine) as connection:
+            row = connection.execute(select(subject_keys).where(_is(ref))).first()
+        return None if row is None or row.shredded_at is not None else _key(row)
+
     def shred(self, ref: SubjectRef, *, now: datetime) -> bool:
         """Destroy the subject's private key and seed for ever; whether they were there until now.
 
-        A subject without a key gets an entry that says so, and never a key. Raises `CustodyUnavailableError`.
+        A subject without a key gets an entry that says so, and never a key; nor do those whom it covers (see
+        `SubjectRef.covering`). Raises `CustodyUnavailableError`.
         """
         gone = {"sealed_private_key": None, "identity_seed": None, "shredded_at": now}
         whole = subject_keys.update().where(_is(ref), subject_keys.c.shredded_at.is_(None))
         with database.writing(self._engine) as connection:
+            database.lock(connection, _LOCK)
             tombstone = _values(SubjectKey(ref, b"", b"", b"", now)) | gone
             database.insert_new(connection, subject_keys, tombstone)
             shredded = connection.execute(whole.values(gone)).rowcount == 1
@@ -115,7 +122,7 @@ class Keyring:
         `CustodyUnavailableError`."""
         values = {"key_id": seal.key_id(master_public_key).hex(), "retired_at": now}
         with database.writing(self._engine) as connection:
-            database.lock(connection, _MASTER_LOCK)
+            database.lock(connection, _LOCK)
             database.insert_new(connection, retired_master_keys, values)
 
     def shredded(self) -> Iterator[SubjectRef]:
@@ -163,12 +170,12 @@ def _sealed_to() -> ColumnElement[bytes]:
 
 
 def _select(connection: Connection, ref: SubjectRef) -> SubjectKey | None:
-    row = connection.execute(select(subject_keys).where(_is(ref))).first()
-    if row is None:
-        return None
-    if row.shredded_at is not None:
+    columns, covering = subject_keys.c, [one.subject_id for one in ref.covering]
+    found = select(subject_keys).where(columns.project_id == ref.project_id, columns.subject_id.in_(covering))
+    rows = connection.execute(found).all()
+    if any(row.shredded_at is not None for row in rows):
         raise KeyShreddedError("the subject's key was destroyed")
-    return _key(row)
+    return next((_key(row) for row in rows if row.subject_id == ref.subject_id), None)
 
 
 def _key(row: Row[tuple[object, ...]]) -> SubjectKey:

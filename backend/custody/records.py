@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from backend import unclaimed
 from backend.errors import CustodyError
 
 SEED_BYTES = 32
@@ -35,6 +36,15 @@ class SubjectRef:
             raise CustodyError("a project id has 32 hexadecimal digits")
         if not 0 < len(self.subject_id) <= MAX_SUBJECT_CHARACTERS or not self.subject_id.isprintable():
             raise CustodyError(f"a subject id has 1 to {MAX_SUBJECT_CHARACTERS} printable characters")
+
+    @property
+    def covering(self) -> tuple[SubjectRef, ...]:
+        """Whose withdrawal is theirs as well: their own and, for a face that nobody claimed, that of everybody whom
+        nobody claimed on its photo."""
+        photo_id = unclaimed.photo_of(self.subject_id)
+        if photo_id is None or self.subject_id == unclaimed.everybody(photo_id):
+            return (self,)
+        return (self, SubjectRef(self.project_id, unclaimed.everybody(photo_id)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,8 +288,8 @@ class Recovery:
             raise RefusedError("log_older", AuditBrokenError(message))
 
     def _refuse_withdrawn(self, connection: Connection, subjects: Iterable[SubjectRef]) -> None:
-        for subject in subjects:
-            found = withdrawals.in_force(connection, subject.project_id, self._pseudonym(subject))
+        for ref in [ref for subject in subjects for ref in subject.covering]:
+            found = withdrawals.in_force(connection, ref.project_id, self._pseudonym(ref))
             if found is None:
                 continue
             if found.state is WithdrawalState.SHREDDED:

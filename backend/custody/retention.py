@@ -7,7 +7,7 @@ after the days of grace.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +27,7 @@ SWEEPER = "sweep"
 """The audit log's name for a sweep that nobody in particular asked for."""
 
 _BATCH = 200
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +82,41 @@ class Retention:
     def withdraw_project(
         self, project_id: str, *, requested_by: str, now: datetime, subject_ids: Iterable[str] = ()
     ) -> tuple[Withdrawal, ...]:
-        """Withdraw everybody in a project who has a key or a record, and `subject_ids`, whom only the ledger knows.
+        """Withdraw everybody in a project who has a key or a record, and `subject_ids`, whom the ledger knew before
+        this was called; whoever covers others (see `SubjectRef.covering`) does so whenever these are sealed.
 
         Raises `AuditError`; what was withdrawn by then stays so.
         """
         named = {SubjectRef(project_id, subject_id) for subject_id in subject_ids}
-        known = {ref for ref in self._shredding.live() if ref.project_id == project_id} | set(
-            self._shredding.recorded(project_id)
-        )
+        live = {ref for ref in self._shredding.live() if ref.project_id == project_id}
+        known = {ref for ref in live.union(self._shredding.recorded(project_id)) if named.isdisjoint(ref.covering)}
         refs = sorted(named | known, key=lambda ref: ref.subject_id)
+        return self._withdraw_many(refs, requested_by=requested_by, now=now, grace=self._grace)
+
+    def _withdraw_many(
+        self, refs: Sequence[SubjectRef], *, requested_by: str, now: datetime, grace: timedelta
+    ) -> tuple[Withdrawal, ...]:
         batches = (refs[start : start + _BATCH] for start in range(0, len(refs), _BATCH))
-        made = [self.withdraw_all(batch, requested_by=requested_by, now=now) for batch in batches]
+        made = [self._withdraw(batch, requested_by=requested_by, now=now, grace=grace) for batch in batches]
         return tuple(withdrawal for batch in made for withdrawal in batch)
 
     def withdraw_all(self, refs: Iterable[SubjectRef], *, requested_by: str, now: datetime) -> tuple[Withdrawal, ...]:
         """Withdraw these subjects in one transaction. Raises `AuditError`."""
+        return self._withdraw(refs, requested_by=requested_by, now=now, grace=self._grace)
+
+    def _withdraw(
+        self, refs: Iterable[SubjectRef], *, requested_by: str, now: datetime, grace: timedelta
+    ) -> tuple[Withdrawal, ...]:
         made = []
         with database.writing(self._engine, failure=AuditError) as connection:
             audit.hold(connection)
             for ref in refs:
-                fresh = self._fresh(ref, requested_by, now=now)
+                fresh = self._fresh(ref, requested_by, now=now, grace=grace)
                 there = withdrawals.in_force(connection, ref.project_id, fresh.pseudonym)
                 if there is None:
                     withdrawals.add(connection, fresh)
-                    grace = {"grace_s": int(self._grace.total_seconds())}
-                    audit.append(
-                        connection, [shredding.event(fresh, requested_by, "subject.withdrawn", grace)], now=now
-                    )
+                    told = shredding.event(fresh, requested_by, "subject.withdrawn", {"grace_s": grace // _SECOND})
+                    audit.append(connection, [told], now=now)
                 made.append(there or fresh)
         return tuple(made)
 
@@ -173,6 +182,8 @@ class Retention:
         What cannot be done leaves the rest to be done and is counted. Raises `AuditError` when nothing can be audited,
         for then nothing is shredded, and `CustodyUnavailableError`.
         """
+        # one by one, so that whomever the withdrawal of a whole photo covers has a receipt of their own
+        self._withdraw_many(self._shredding.covered(now=now), requested_by=actor, now=now, grace=timedelta())
         shredded, failed = self._shredding.due(now=now, forget=forget, actor=actor)
         again, failed_again = self._shredding.again(remembered=self._remembered(), now=now, forget=forget, actor=actor)
         expired = expiry.delete(self._engine, actor=actor, now=now)
@@ -212,7 +223,7 @@ class Retention:
         except AuditError:  # the export tells of it
             return frozenset()
 
-    def _fresh(self, ref: SubjectRef, requested_by: str, *, now: datetime) -> Withdrawal:
+    def _fresh(self, ref: SubjectRef, requested_by: str, *, now: datetime, grace: timedelta) -> Withdrawal:
         return Withdrawal(
             withdrawal_id=self._new_id(),
             project_id=ref.project_id,
@@ -221,7 +232,7 @@ class Retention:
             requested_by=requested_by,
             state=WithdrawalState.PENDING,
             created_at=now,
-            due_at=now + self._grace,
+            due_at=now + grace,
         )
 
 

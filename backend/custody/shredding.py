@@ -6,7 +6,8 @@ harm a second time, and each is audited once. What a backup from before brings b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -15,7 +16,7 @@ from backend.custody import audit, database, receipts, seal, withdrawals
 from backend.custody.audit import AuditLog
 from backend.custody.keyring import Keyring
 from backend.custody.records import Detail, NewEvent, SubjectRef, Withdrawal, WithdrawalState
-from backend.errors import AuditError, BackendError, KeyShreddedError
+from backend.errors import AuditError, BackendError
 
 Forget = Callable[[SubjectRef], None]
 """Makes the rooms outside of custody forget a subject. Raises `BackendError` when it cannot now."""
@@ -61,7 +62,7 @@ class Shredding:
             pending = withdrawals.pseudonyms(connection, WithdrawalState.PENDING)  # the next sweep's
         returned = {ref for ref in self._returned({*gone, *remembered}) if self._pseudonym(ref) not in pending}
         failed = 0
-        for ref in sorted(returned, key=lambda ref: (ref.project_id, ref.subject_id)):
+        for ref in sorted(returned, key=_in_order):
             try:
                 self._clear(ref, gone.get(self._pseudonym(ref)), now=now, forget=forget, actor=actor)
             except AuditError:
@@ -80,6 +81,16 @@ class Shredding:
                 yield from (key.ref for key in batch)
                 after = batch[-1].ref
 
+    def covered(self, *, now: datetime) -> list[SubjectRef]:
+        """Whoever has a key or a record and no withdrawal but that of all unclaimed faces of their photo, which is due
+        or carried out: a worker may have sealed them at any time."""
+        with database.reading(self._engine) as connection:
+            over = withdrawals.over(connection, now=now)
+            pending = withdrawals.pseudonyms(connection, WithdrawalState.PENDING)
+        known, own = {*self.live(), *self.recorded()} if over else set(), {*over, *pending}
+        found = (ref for ref in known if self._is_in(over, ref.covering[1:]) and not self._is_in(own, [ref]))
+        return sorted(found, key=_in_order)
+
     def recorded(self, project_id: str | None = None) -> Iterator[SubjectRef]:
         """Everybody who has a record."""
         after: SubjectRef | None = None
@@ -89,10 +100,13 @@ class Shredding:
 
     def _returned(self, gone: Collection[str]) -> Iterator[SubjectRef]:
         """Who is shredded, by a withdrawal or by what is left of their key, and has a key or a record."""
-        if gone:
-            yield from (ref for ref in self.live() if self._pseudonym(ref) in gone)
         shredded = set(self._keyring.shredded())
-        yield from (ref for ref in self.recorded() if ref in shredded or self._pseudonym(ref) in gone)
+        if gone or shredded:
+            both = itertools.chain(self.live(), self.recorded())
+            yield from (ref for ref in both if not shredded.isdisjoint(ref.covering) or self._is_in(gone, ref.covering))
+
+    def _is_in(self, pseudonyms: Collection[str], refs: Iterable[SubjectRef]) -> bool:
+        return any(self._pseudonym(ref) in pseudonyms for ref in refs)
 
     def _shred(self, withdrawal: Withdrawal, *, now: datetime, forget: Forget, actor: str) -> bool:
         """Whether it was this sweep that came to the end of it."""
@@ -138,10 +152,7 @@ class Shredding:
             audit.append(connection, [NewEvent(actor, _AGAIN, target, {**detail, "records": records})], now=now)
 
     def _key_id(self, ref: SubjectRef) -> dict[str, str]:
-        try:
-            key = self._keyring.get(ref)
-        except KeyShreddedError:
-            return {}
+        key = self._keyring.left(ref)
         return {} if key is None else {"key_id": seal.key_id(key.public_key).hex()}
 
     def _due(self, *, now: datetime) -> Iterator[Withdrawal]:
@@ -157,6 +168,10 @@ class Shredding:
     def _recorded_batch(self, project_id: str | None, after: SubjectRef | None) -> tuple[SubjectRef, ...]:
         with database.reading(self._engine) as connection:
             return withdrawals.subjects_with_records(connection, project_id=project_id, after=after, limit=_BATCH)
+
+
+def _in_order(ref: SubjectRef) -> tuple[str, str]:
+    return ref.project_id, ref.subject_id
 
 
 def event(withdrawal: Withdrawal, actor: str, action: str, detail: Detail) -> NewEvent:

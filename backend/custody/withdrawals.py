@@ -70,6 +70,14 @@ def due(connection: Connection, *, now: datetime, after: str, limit: int) -> tup
     return tuple(_withdrawal(row) for row in connection.execute(query))
 
 
+def over(connection: Connection, *, now: datetime) -> frozenset[str]:
+    """The pseudonyms of those who are shredded or due to be."""
+    columns = withdrawals.c
+    due = (columns.state == WithdrawalState.PENDING) & (columns.due_at <= now)
+    query = select(columns.pseudonym).where(due | (columns.state == WithdrawalState.SHREDDED))
+    return frozenset(connection.scalars(query))
+
+
 def pseudonyms(connection: Connection, state: WithdrawalState) -> dict[str, str]:
     """By the subject's pseudonym, the withdrawals in this state."""
     columns = withdrawals.c

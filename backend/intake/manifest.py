@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from backend import unclaimed
 from backend.errors import IntakeError
 
 COLUMNS = ("file", "subject_id", "consent")
@@ -75,6 +76,8 @@ def read_manifest(data: bytes) -> Manifest:
         if parts in rows:
             raise IntakeError(f"rows {rows[parts].number} and {number} of the CSV name the same file")
         subject_id, consent = (checked(fields[column], f"row {number}: {column}") for column in COLUMNS[1:])
+        if unclaimed.photo_of(subject_id or "") is not None:
+            raise IntakeError(f"row {number}: this subject_id is taken: it stands for an unclaimed face of a photo")
         rows[parts] = Row(number, subject_id, consent)
     return Manifest(rows)
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_
 from sqlalchemy.exc import IntegrityError
 
+from backend import unclaimed
 from backend.errors import LedgerError
 from backend.ledger import rows
 from backend.ledger.book import Book
@@ -40,6 +41,8 @@ class Arrivals(Book):
         """
         if not (subject_id or "").isprintable() or not (consent or "").isprintable():
             raise LedgerError("the subject's id and the consent are single lines of text")
+        if unclaimed.photo_of(subject_id or "") is not None:
+            raise LedgerError("this subject's id stands for an unclaimed face of a photo")
         request = _request(origin, source_sha256, subject_id, labelstudio_task_id)
         handed_in: dict[str, Any] = {
             "source_sha256": source_sha256,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, literal, select, update
 
-from backend.ledger import rows
+from backend import unclaimed
+from backend.ledger import pilots, rows
 from backend.ledger.book import Book
 from backend.ledger.database import forget_deleted, reading, writing
 from backend.ledger.records import PhotoState
 from backend.ledger.tables import PhotoRow
 
-_NAMELESS = re.compile(r"([0-9a-f]{32})-(?:\d+|remainder)")  # a face that nobody claimed: its photo and its number
 _UNFINISHED: Final = {PhotoState.WAITING, PhotoState.WORKING, PhotoState.FAILED}
 
 
@@ -22,21 +21,20 @@ class Forgetting(Book):
     """What the ledger does of a withdrawal. Doing it again changes nothing."""
 
     def subjects(self, project_id: str) -> set[str]:
-        """Whoever a project's photos are of; of one that nobody claimed and that is not anonymized yet, its largest
-        face."""
-        mine = PhotoRow.project_id == project_id
-        named = select(PhotoRow.subject_id).where(mine, PhotoRow.subject_id.is_not(None)).distinct()
-        unclaimed = and_(mine, PhotoRow.subject_id.is_(None), PhotoRow.state.in_(_UNFINISHED))
+        """Whoever a project's photos are of; and for each photo everybody on it whom nobody claimed, known by now or
+        not."""
+        photos = select(PhotoRow.photo_id, PhotoRow.subject_id).where(PhotoRow.project_id == project_id)
         with reading(self.engine) as connection:
-            nameless = {f"{photo_id}-0" for photo_id in connection.scalars(select(PhotoRow.photo_id).where(unclaimed))}
-            return nameless | {subject_id for subject_id in connection.scalars(named) if subject_id is not None}
+            found = connection.execute(photos).all()
+        return {unclaimed.everybody(row.photo_id) for row in found} | {row.subject_id for row in found} - {None}
 
     def forget_subject(self, project_id: str, subject_id: str, *, now: datetime) -> list[str]:
         """Forget whose photos a subject's are, and their consent; names of sealed originals, for the caller to delete.
 
-        Photos of theirs that are not anonymized yet are cancelled, and so is one in which they are a face that nobody
-        claimed. Sealed originals that publishing has not discarded yet are discarded; anonymized pictures and what is
-        known of their landmarks stay. A worker that has such a photo at the moment loses its claim.
+        Photos of theirs that are not anonymized yet are cancelled, and so is one of which they are, or may be, a face
+        that nobody claimed. Sealed originals that publishing has not discarded yet are discarded; anonymized pictures
+        and what is known of their landmarks stay. A worker that has such a photo at the moment loses its claim. Pilots
+        that one of their photos is in go, with their reports.
         """
         with writing(self.engine) as connection:
             names = [
@@ -50,9 +48,8 @@ class Forgetting(Book):
 
 
 def _photos_with(project_id: str, subject_id: str) -> ColumnElement[bool]:
-    nameless = _NAMELESS.fullmatch(subject_id)
-    photo_id = literal(None) if nameless is None else literal(nameless[1])
-    return and_(PhotoRow.project_id == project_id, PhotoRow.photo_id == photo_id)
+    photo_id = unclaimed.photo_of(subject_id)
+    return and_(PhotoRow.project_id == project_id, PhotoRow.photo_id == literal(photo_id))
 
 
 def _forget(connection: Connection, condition: ColumnElement[bool], *, now: datetime) -> list[str]:
@@ -68,6 +65,7 @@ def _discard(connection: Connection, condition: ColumnElement[bool], *, now: dat
     if not photo_ids:
         return []
     names = rows.discard_sources(connection, photo_ids, set(PhotoState), now=now)
+    names += pilots.discard_with(connection, photo_ids, now=now)
     unfinished = and_(PhotoRow.photo_id.in_(photo_ids), PhotoRow.state.in_(_UNFINISHED))
     cancelled = {"state": PhotoState.CANCELLED, "source_address": None, "claimed_until": None, "reason": None}
     connection.execute(update(PhotoRow).where(unfinished).values(cancelled | {"updated_at": now}))

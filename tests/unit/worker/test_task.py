@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 from stand_in import MODEL_VERSION, StandIn
 from workshop import Workshop, later, painting, task_of
 
 from backend.custody.records import SubjectRef
 from backend.custody.vault import digests
-from backend.errors import BlobMissingError, ClaimLostError, KeyShreddedError, SealBrokenError
+from backend.errors import BlobMissingError, ClaimLostError, KeyShreddedError, LedgerError, SealBrokenError
 from backend.ledger.records import Photo, PhotoState, Project
 from g2face_model import images
 from g2face_model.errors import RecoveryError, UnreadableImageError, VerificationError
@@ -226,6 +227,19 @@ def test_a_sealed_original_that_is_gone_or_another_ones_is_refused(workshop: Wor
     workshop.blobs.delete(second.source_blob)
     with pytest.raises(BlobMissingError):
         run(workshop.runtime(), second)
+
+
+def test_no_photo_is_of_a_subject_that_stands_for_another_photos_face(workshop: Workshop) -> None:
+    """The intake refuses such a name; this is what somebody can do who writes to the ledger's tables."""
+    project = workshop.project()
+    first = run(workshop.runtime(), workshop.hand_in(project))
+    photo = workshop.hand_in(project, images.encode(painting(1), "png"), subject_id="Ada")
+    with workshop.ledger.engine.begin() as connection:
+        forged = {"subject": f"{first.photo_id}-1", "photo": photo.photo_id}
+        connection.execute(text("UPDATE photos SET subject_id = :subject WHERE photo_id = :photo"), forged)
+    with pytest.raises(LedgerError, match="unclaimed face"):
+        run(workshop.runtime(), photo)
+    assert workshop.vault.records_of_photo(photo.photo_id) == ()
 
 
 def test_a_subject_who_withdrew_is_not_anonymized_again(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,31 @@ def test_a_subject_that_is_shredded_before_it_has_a_key_never_gets_one(keyring: 
         keyring.ensure(SUBJECT, now=NOW)
 
 
+def test_nor_do_those_whom_a_shredded_subject_covers(keyring: Keyring) -> None:
+    photo_id = "0f" * 16
+    one, other, everybody = (SubjectRef(PROJECT, f"{photo_id}-{who}") for who in ("1", "remainder", "*"))
+    claimed, elsewhere = SubjectRef(PROJECT, "Ada"), SubjectRef("c" * 32, one.subject_id)
+    kept = {keyring.ensure(ref, now=NOW) for ref in (one, claimed, elsewhere)}
+    assert not keyring.shred(everybody, now=NOW)
+    for ref in (one, other, everybody):
+        with pytest.raises(KeyShreddedError):
+            keyring.ensure(ref, now=NOW)
+    assert {keyring.get(claimed), keyring.get(elsewhere)} < kept
+    there = keyring.left(one)
+    assert there in kept
+    assert keyring.shred(one, now=NOW), "the key that was there is destroyed on its own"
+    assert keyring.left(one) is keyring.left(other) is None
+
+
+def test_whoever_is_shredded_while_their_key_is_made_gets_none(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring.shred(SUBJECT, now=NOW)
+    monkeypatch.setattr(keyring, "get", lambda _: None)  # as it was a moment ago
+    with pytest.raises(KeyShreddedError):
+        keyring.ensure(SUBJECT, now=NOW)
+
+
 def test_no_byte_of_a_shredded_key_stays_in_a_file(tmp_path: Path, master_key: MasterKey) -> None:
     keyring = Keyring(database.open_keys(f"sqlite:///{tmp_path}/keys.sqlite3"), lambda: master_key.public_key)
     keys = [keyring.ensure(SubjectRef(PROJECT, f"person {number}"), now=NOW) for number in range(20)]

@@ -8,14 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from retention_site import DUE, GRACE, OFFICER, Site, opened, pseudonym
+from retention_site import DUE, GRACE, MASTER, OFFICER, Site, opened, pseudonym
 from sealed_photos import NOW, PHOTO, PROJECT, SUBJECT
 from sqlalchemy import select, text
 
 from backend.custody import audit, audit_check, database, heads, receipts
 from backend.custody.audit import AuditLog, Head
 from backend.custody.audit_check import Harm
-from backend.custody.records import NewEvent, SubjectRef, WithdrawalState
+from backend.custody.records import NewEvent, SubjectKey, SubjectRef, WithdrawalState
 from backend.custody.tables import recovery_requests, sealed_records, subject_keys
 from backend.errors import (
     AuditError,
@@ -198,6 +198,43 @@ def test_a_project_is_withdrawn_with_everybody_in_it(site: Site) -> None:
     assert {ref.project_id for ref in site.forgotten} == {PROJECT}
     again = site.retention.withdraw_project(PROJECT, requested_by=OFFICER, now=DUE)
     assert again == (), "nobody is left"
+
+
+def test_whom_nobody_claimed_goes_with_their_photo_whenever_they_are_sealed(site: Site) -> None:
+    """Before the withdrawal, in its grace, and by a worker that was slower than the sweep: each with a receipt."""
+    before, meanwhile, late = (SubjectRef(PROJECT, f"{PHOTO}-{face}") for face in (0, 1, "remainder"))
+    everybody, elsewhere = SubjectRef(PROJECT, f"{PHOTO}-*"), SubjectRef(PROJECT, f"{'d' * 32}-1")
+    site.hold(before, PHOTO)
+    site.hold(meanwhile, PHOTO, face_index=1)
+    made = site.retention.withdraw_project(PROJECT, requested_by=OFFICER, now=NOW, subject_ids=[everybody.subject_id])
+    assert [one.subject_id for one in made] == [everybody.subject_id], "they need none of their own until it is due"
+    kept = site.hold(elsewhere, "d" * 32)
+    in_hand = SubjectKey(late, MASTER.public_key, b"sealed", bytes(32), NOW)
+    assert site.retention.sweep(now=DUE - timedelta(seconds=1)).shredded == 0
+    assert site.retention.sweep(now=DUE, forget=site.forgotten.append).shredded == 3
+    assert set(site.forgotten) == {everybody, before, meanwhile}
+    site.store(in_hand, PHOTO, face_index=2)
+    assert site.retention.sweep(now=DUE).shredded == 1
+    assert site.vault.records_of_photo(PHOTO) == ()
+    for ref in (before, meanwhile, late, SubjectRef(PROJECT, f"{PHOTO}-7")):
+        with pytest.raises(KeyShreddedError):
+            site.keyring.ensure(ref, now=DUE)
+    assert site.vault.records_of_photo("d" * 32) == (kept,)
+    theirs = {one.pseudonym: one.withdrawal_id for one in site.retention.withdrawals()}
+    for ref in (before, meanwhile):
+        assert site.retention.receipt(theirs[pseudonym(ref)])["document"]["destroyed_key_id"] is not None
+    events = tuple(site.log.events())
+    assert site.retention.sweep(now=DUE).shredded == 0
+    assert tuple(site.log.events()) == events
+
+
+def test_taking_back_the_withdrawal_of_a_photo_takes_back_everybodys(site: Site) -> None:
+    one, everybody = SubjectRef(PROJECT, f"{PHOTO}-1"), SubjectRef(PROJECT, f"{PHOTO}-*")
+    site.hold(one, PHOTO)
+    made = site.retention.withdraw(everybody, requested_by=OFFICER, now=NOW)
+    site.retention.cancel(made.withdrawal_id, by=OFFICER, now=NOW)
+    assert site.retention.sweep(now=DUE).shredded == 0
+    assert site.keyring.get(one) is not None
 
 
 def test_many_are_withdrawn_and_shredded_in_batches(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

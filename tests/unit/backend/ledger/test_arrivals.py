@@ -116,6 +116,15 @@ def test_a_strange_subject_is_a_subject(ledger: Ledger, project: Project, subjec
     assert ledger.photo(photo.photo_id).subject_id == subject_id
 
 
+@pytest.mark.parametrize("face", ["0", "12", "remainder", "*"])
+def test_nobody_is_called_as_an_unclaimed_face_is(ledger: Ledger, project: Project, face: str) -> None:
+    """Their keys would be one."""
+    with pytest.raises(LedgerError, match="unclaimed face"):
+        ledger.add_photo(
+            project.project_id, origin="intake", source_sha256=SHA, subject_id=f"{'0f' * 16}-{face}", now=NOW
+        )
+
+
 @pytest.mark.parametrize("text", ["\ud800", "a\x00b", "two\nlines"])
 def test_what_no_database_holds_is_refused(ledger: Ledger, project: Project, text: str) -> None:
     for field in ("subject_id", "consent"):

@@ -73,7 +73,7 @@ def test_the_same_name_in_another_project_is_somebody_else(ledger: Ledger, proje
     assert ledger.photo(theirs.photo_id) == theirs
 
 
-@pytest.mark.parametrize("face", ["0", "3", "remainder"])
+@pytest.mark.parametrize("face", ["0", "3", "remainder", "*"])
 def test_a_face_that_nobody_claimed_is_known_by_its_photo(ledger: Ledger, project: Project, face: str) -> None:
     waiting, ready = hand_in(ledger, project, 1), hand_in(ledger, project, 2)
     make_ready(ledger, ready)
@@ -88,13 +88,13 @@ def test_a_face_that_nobody_claimed_is_known_by_its_photo(ledger: Ledger, projec
     assert ledger.forget_subject(other.project_id, f"{ready.photo_id}-{face}", now=NOW) == []
 
 
-def test_a_projects_subjects_are_its_people_and_what_waits(ledger: Ledger, project: Project) -> None:
-    make_ready(ledger, hand_in(ledger, project, 1))
-    make_ready(ledger, hand_in(ledger, project, 2, subject_id=None))
-    waiting = hand_in(ledger, project, 3, subject_id=None)
-    hand_in(ledger, project, 4, subject_id="Jim")
+def test_a_projects_subjects_are_its_people_and_everybody_else_on_its_photos(ledger: Ledger, project: Project) -> None:
+    """However far a photo is: a worker that was given up may seal faces of it still."""
+    photos = [hand_in(ledger, project, number, subject) for number, subject in enumerate([JANE, None, None, "Jim"])]
+    make_ready(ledger, photos[0])
+    make_ready(ledger, photos[1])
     hand_in(ledger, ledger.add_project("Other", 8, now=NOW), 1, subject_id="Joe")
-    assert ledger.subjects(project.project_id) == {JANE, "Jim", f"{waiting.photo_id}-0"}
+    assert ledger.subjects(project.project_id) == {JANE, "Jim", *(f"{photo.photo_id}-*" for photo in photos)}
 
 
 def test_the_photo_handed_in_again_is_a_new_one(ledger: Ledger, project: Project) -> None:
