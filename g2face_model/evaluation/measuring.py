@@ -27,7 +27,7 @@ from g2face_model.evaluation.measurements import MISSED, Array, FaceMeasurement,
 from g2face_model.evaluation.methods import Method, Setup, Treated, Treatment, entry
 from g2face_model.evaluation.observer import found_again, overlap
 from g2face_model.evaluation.seams import seam
-from g2face_model.evaluation.trials import NONE, Trial
+from g2face_model.evaluation.trials import FIRST_KEY, NONE, Trial
 from g2face_model.types import Box, FaceMesh, Image
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +78,9 @@ class Laboratory:
     def _measured(self, trial: Trial, scene: _Scene) -> Measured:
         treatment, seconds, peak = self._treat(trial, scene.image)
         recovered = (
-            recovering.recover(scene.image, treatment, recovering.key_of(trial.key)) if treatment.replaced else ()
+            recovering.recover(scene.image, treatment, recovering.key_of(trial.key))
+            if treatment.replaced and _is_judged_for_itself(trial)
+            else ()
         )
         detected = self._judges.observer.boxes(treatment.image)
         faces: list[FaceMeasurement] = []
@@ -145,6 +147,11 @@ class Laboratory:
             **self._judges.look(treatment.image, mesh, seen),
         )
         return face, self._judges.arrays(treatment.image, mesh, seen)
+
+
+def _is_judged_for_itself(trial: Trial) -> bool:
+    """Whether its way back, too, is of interest: not in a trial that is made for one recogniser or for another key."""
+    return trial.key == FIRST_KEY and not entry(trial.method).left_out
 
 
 def _treated(box: Box, treatment: Treatment) -> Treated | None:

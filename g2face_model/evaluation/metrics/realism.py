@@ -11,7 +11,8 @@ around 0 for equal sets), between one half of the people as they are and the oth
 in several divisions, and the mean is told: for `mmd` with a jackknife interval over people, none for `frechet`, which
 grows with fewer faces and must not be compared between sets of different sizes. By classifier, too: `told_apart`, the
 share of faces that a small classifier, which has learned from other people, takes for what they are, real or
-anonymized; 0.5 is perfect. `told_apart_best` is the best of them all.
+anonymized; 0.5 is perfect. `told_apart_best` is the best of them all. By method and faces alone: `seam`, the step of
+colour over the border of what was changed beyond the one that was there before, in levels of 0..255; 0 is perfect.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g2face_model.evaluation.findings import Figure, Findings, Layout, Note, Unit, share
+from g2face_model.evaluation.findings import Figure, Findings, Layout, Note, Unit, mean, share
 from g2face_model.evaluation.identification import Share
 from g2face_model.evaluation.learning import Learner, Vectors, kernel_ridge, ridge, squared_distances, told_apart
 from g2face_model.evaluation.measurements import Array, FaceMeasurement, Measurements, Pair, stacked
@@ -38,7 +39,7 @@ _DISTANCES = ("frechet", "frechet_real", "mmd", "mmd_real")
 _LAYOUTS = (
     Layout("distances", ("method", "faces", "space"), _DISTANCES),
     Layout("told_apart", ("method", "faces", "space"), ("told_apart",), across="classifier"),
-    Layout("told_apart_best", ("method", "faces"), ("told_apart_best",)),
+    Layout("told_apart_best", ("method", "faces"), ("told_apart_best", "seam")),
 )
 Distance = Callable[[Vectors, Vectors], float]
 
@@ -55,7 +56,8 @@ def compute(measurements: Measurements) -> Findings:
             figures += found
             if len(own) < _FEW:
                 values: dict[str, str | int | float] = {"method": method, "faces": faces, "count": len(own)}
-                notes.append(Note("few_faces" if found else "too_few_faces", values, warning=True))
+                compared = any(figure.name == "told_apart_best" for figure in found)
+                notes.append(Note("few_faces" if compared else "too_few_faces", values, warning=True))
     if not figures and not notes:
         notes.append(Note("no_faces", warning=True))
     return Findings(NAME, tuple(figures), _LAYOUTS, notes=tuple(notes))
@@ -105,6 +107,9 @@ def spectrum(crop: Array) -> Vectors:
 
 
 def _of_faces(measurements: Measurements, pairs: Sequence[Pair], by: dict[str, str]) -> Iterator[Figure]:
+    seams = [pair.after.seam for pair in pairs if pair.after.seam is not None]
+    if seams:
+        yield mean("seam", seams, Unit.LEVELS, by=by)
     best: Share | None = None
     for space in (*measurements.judges, SPECTRUM):
         both = [

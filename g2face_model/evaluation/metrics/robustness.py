@@ -2,13 +2,13 @@
 
 Figures: those of identity, utility and recovery that are headlines, by all that they are told by and by condition;
 "as-is" are the very photographs that the conditions were tried on, so that a line of the table is one comparison. The
-order of the conditions is that of `conditions.CONDITIONS`, sizes and strengths from easy to hard: a curve.
+order of the conditions is that of `conditions.CONDITIONS`, sizes and strengths from easy to hard: a curve. A method that
+was tried under no condition is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from g2face_model.evaluation.conditions import CONDITIONS
 from g2face_model.evaluation.findings import Figure, Findings, Layout, Note
@@ -20,23 +20,29 @@ NAME = "robustness"
 NEEDS = frozenset({Need.CONDITIONS})
 _METRICS = (identity, utility, recovery)
 _FEW = 30
+_BY_METHOD = ("condition", "method")
+_LAYOUTS = (
+    Layout("harder_faces", _BY_METHOD, ("found_again", "replaced", "left_alone")),
+    Layout("harder_analysis", (*_BY_METHOD, "faces"), ("landmark_nme", "pose_change", "same_expression")),
+    Layout("harder_search", (*_BY_METHOD, "recogniser", "probes"), ("rank_one", "tar_far_0.1", "own_match")),
+    Layout("harder_recovery", (*_BY_METHOD, "format"), ("bit_exact", "wrong_key_refused")),
+)
 
 
 def compute(measurements: Measurements) -> Findings:
     tried = [name for name in CONDITIONS if name != AS_IS and name in measurements.conditions]
-    photographs = {
-        trial.photograph
-        for trial, photo in measurements.every_photo.items()
-        if trial.condition in tried and not photo.error
-    } & {photograph.file for photograph in measurements.probes}
+    trials = [own for own, photo in measurements.every_photo.items() if own.condition in tried and not photo.error]
+    photographs = {own.photograph for own in trials} & {photograph.file for photograph in measurements.probes}
+    methods = {own.method for own in trials}
     if not photographs:
         return Findings(NAME, notes=(Note("no_conditions", warning=True),))
     sample = measurements.among(photographs)
-    figures = [figure for name in (AS_IS, *tried) for figure in _headlines(sample.under(name), name)]
+    every = [figure for name in (AS_IS, *tried) for figure in _headlines(sample.under(name), name)]
+    figures = [figure for figure in every if figure.by["method"] in methods]
     notes = [Note("conditions_sampled", {"photographs": len(photographs), "conditions": len(tried)})]
     if len(photographs) < _FEW:
         notes.append(Note("few_photographs", {"photographs": len(photographs)}, warning=True))
-    return Findings(NAME, tuple(figures), layouts(figures), notes=tuple(notes))
+    return Findings(NAME, tuple(figures), _LAYOUTS, notes=tuple(notes))
 
 
 def _headlines(measurements: Measurements, condition: str) -> list[Figure]:
@@ -47,9 +53,3 @@ def _headlines(measurements: Measurements, condition: str) -> list[Figure]:
         for figure in every
         if figure.headline
     ]
-
-
-def layouts(figures: Sequence[Figure]) -> tuple[Layout, ...]:
-    """A table per figure's name, conditions side by side."""
-    rows = {figure.name: tuple(name for name in figure.by if name != "condition") for figure in figures}
-    return tuple(Layout(name, own, (name,), across="condition") for name, own in rows.items())

@@ -16,6 +16,7 @@ from g2face_model.evaluation.findings import Note
 
 LANGUAGES = ("en", "ja")
 _PREFIXES = ("g2face without", "moved by")  # of names that end with another name
+_GAP = "gap"  # behind the name of the figure that it is a gap of, and beside which it stands
 Entries = Mapping[str, Mapping[str, list[str]]]
 
 
@@ -41,6 +42,8 @@ class Words:
             if identifier.startswith(f"{start} "):
                 rest = self.name(identifier.removeprefix(f"{start} "))
                 return self._entries["names"][start][self._place].format(rest)
+        if identifier.endswith(f"_{_GAP}"):
+            return self._entries["names"][_GAP][self._place]
         return identifier.replace("_", " ")
 
     def about(self, identifier: str) -> str:

@@ -45,7 +45,7 @@ def test_a_command_that_is_not_there_gives_nothing(tmp_path: Path) -> None:
 
 
 def test_the_picture_that_was_blurred_is_read_again(tmp_path: Path) -> None:
-    loop = 'for photo; do echo "Input:  $photo"; cp "$photo" "${photo%.png}_anonymized.png"; sleep 0.01; done'
+    loop = 'for photo; do echo "Input:  $photo"; cp "$photo" "${photo%.bmp}_anonymized.bmp"; sleep 0.01; done'
     image = np.random.default_rng(0).integers(256, size=(40, 50, 3), dtype=np.uint8)
     defaced = deface.blur(_command(tmp_path, loop), image)
     np.testing.assert_array_equal(defaced.image, image)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from g2face_model.evaluation.trials import AS_IS, NONE, SECOND_KEY, Need, Samples, Trial, plan
+from g2face_model.evaluation.trials import AS_IS, EVERYTHING, NONE, SECOND_KEY, Need, Samples, Trial, plan
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,32 @@ def test_conditions_are_tried_on_a_sample_with_what_they_are_compared_to() -> No
     assert _by(trials, condition="dark", method=NONE) == _by(trials, condition="dark", method="g2face") == ["a1", "b1"]
     assert _by(plan(_PROBES, _GALLERY, _METHODS, conditions=("dark",)), condition="dark") == []
     paired = plan(_PROBES, _GALLERY, _METHODS, paired=["b1"], **options)  # type: ignore[arg-type]
-    assert _by(paired, condition="dark", method=NONE) == ["b1"]
+    assert _by(paired, condition="dark", method=NONE) == ["b1", "a1"]
+
+
+def test_baselines_are_compared_under_conditions_only_by_a_thorough_run() -> None:
+    needs = frozenset({Need.CONDITIONS})
+    for samples, tried in ((Samples(), []), (EVERYTHING, _PROBES)):
+        trials = plan(_PROBES, _GALLERY, _METHODS, conditions=("dark",), needs=needs, samples=samples)
+        assert _by(trials, condition="dark", method="blur") == tried
+
+
+def test_a_hundred_portraits_take_a_quarter_of_an_hour_on_two_cores() -> None:
+    """By the seconds of a core that `Samples` tells, with an eighth to spare for what is not a trial."""
+    seconds = {NONE: 0.3, "g2face": 3.7, "blur": 1.2}
+    people = [f"p{number}" for number in range(70)]
+    paired = people[:30]
+    conditions = [AS_IS, *(f"c{number}" for number in range(17))]
+    trials = plan(
+        people,
+        [f"{name}-again" for name in paired],
+        _METHODS,
+        left_out=["without a", "without b", "without c"],
+        paired=paired,
+        conditions=conditions,
+        needs=frozenset(Need),
+    )
+    assert 1000 < sum(seconds.get(own.method, seconds["g2face"]) for own in trials) <= 7 / 8 * 2 * 15 * 60
 
 
 def test_judges_are_left_out_on_people_who_can_be_searched() -> None:

@@ -51,7 +51,9 @@ def test_each_condition_has_its_own_figures(condition: str, again: float, nme: f
 def test_tables_follow_the_conditions_from_easy_to_hard() -> None:
     findings = robustness.compute(_made().view)
     assert list(dict.fromkeys(own.by["condition"] for own in findings.figures)) == ["as-is", "dark", "grey"]
-    assert all(layout.across == "condition" for layout in findings.layouts)
+    assert all(layout.rows[0] == "condition" for layout in findings.layouts)
+    told = {name for layout in findings.layouts for name in layout.columns}
+    assert {own.name for own in findings.figures} <= told
     assert {note.code for note in findings.notes} == {"conditions_sampled", "few_photographs"}
 
 
@@ -61,3 +63,9 @@ def test_without_conditions_it_says_so() -> None:
     findings = robustness.compute(made.view)
     assert not findings.figures
     assert [note.code for note in findings.notes] == ["no_conditions"]
+
+
+def test_a_method_that_was_tried_under_no_condition_is_left_out() -> None:
+    made = _made()
+    made.face("p0-1.jpg", "g2face", embedding=np.eye(2 * _PEOPLE)[_PEOPLE])
+    assert {own.by["method"] for own in robustness.compute(made.view).figures} == {"none", "blur"}
