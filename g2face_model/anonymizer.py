@@ -205,10 +205,10 @@ class Anonymizer:
 
     def _best_attempt(self, image: Image, original: _Original, seed: bytes) -> tuple[Patch, Verdict]:
         """The first candidate that is clearly unlike the original and plausible in its place, else the best of those
-        that passed, else the last one with its reasons."""
+        that passed, else, after as many attempts again, the first that passes, or the last one with its reasons."""
         search = self._parts.generator.search(original.subject, seed)
         best: tuple[float, Patch, Verdict] | None = None
-        for attempt in range(1, min(self._config.attempts, self._config.candidates) + 1):
+        for attempt in range(1, min(2 * self._config.attempts, self._config.candidates) + 1):
             patch, flaws = self._fuse(image, original, candidate=search.next())
             changed = image.copy()
             patch.apply(changed)
@@ -223,6 +223,8 @@ class Anonymizer:
                     best = regret, patch, verdict
                 if missing == 0 and odd <= _CONTENT:
                     break
+            if best is not None and attempt >= self._config.attempts:
+                break
             search.worry(shortfall)
             if best is None and attempt >= self._config.attempts // 2 and original.glasses_come_off:
                 original = original.without_glasses()  # an anonymous face without them beats none at all

@@ -45,8 +45,9 @@ class ModelConfig:
     geometry; "g2face" and "g2face-official" draw them into the original with the paper's networks, trained here or
     published by its authors. `weights_dir`: the cache folder of pulled weights, None for the user's default.
     `precision`: "auto" renders in bfloat16 where the processor is built for it. `candidates`: gallery people moved and
-    ranked for each face; `attempts`: how many new faces are rendered before the face is covered or, with `on_failure`
-    "refuse", the photograph refused. `shape_change`: how far the landmarks may move towards the new face's own shape, as mean distance over the
+    ranked for each face; `attempts`: how many of them are rendered to find one that passes with room to spare, and as
+    many again to find any that passes, before the face is covered or, with `on_failure` "refuse", the photograph
+    refused. `shape_change`: how far the landmarks may move towards the new face's own shape, as mean distance over the
     inter-ocular distance; more is safer and less exact. `max_yaw_degrees`: faces turned further are not attempted,
     because the generator has seen none. `min_face_px`: smaller faces are covered at once.
     """

@@ -112,7 +112,7 @@ def test_a_portrait_is_anonymized(request: pytest.FixtureRequest, parts: Parts, 
     assert face.verdict.passed, face.verdict
     assert face.verdict.outcome == "anonymized"
     assert face.verdict.reasons == ()
-    assert 1 <= face.verdict.attempts <= ModelConfig().attempts
+    assert 1 <= face.verdict.attempts <= 2 * ModelConfig().attempts
     assert result.model_version == MODEL_VERSION
     mesh = parts.landmarker.mesh(before, face.box)
     after = parts.landmarker.mesh(result.image, face.box)
