@@ -77,7 +77,7 @@ bench: weights $(DEFACE)
 	@$(MODEL) bench --deface $(DEFACE)
 	@$(RUN) -m worker bench
 	@$(RUN) -m backend.admin bench
-	@PYTHONPATH=tests:. $(RUN) tests/benchmarks/load.py --photos 200
+	@PYTHONPATH=tests:. $(RUN) tests/benchmarks/load.py
 
 # FACES is a folder of photographs with manifest.csv; python -m g2face_model figures --help
 figures: weights
