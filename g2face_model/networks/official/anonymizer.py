@@ -1,4 +1,4 @@
-"""G2Face's generator (Yang et al., 2024, arXiv 2408.09458): a face, styles and hidden bits -> the face of somebody else.
+"""G2Face's generator (Yang et al., 2024, arXiv 2408.09458): face, styles and hidden bits -> somebody else's face.
 
 A StyleGAN2 generator for 256 px. At every size a mask decides, feature by feature, between what it draws and what an
 encoder saw of the original (identity-aware feature fusion, section III of the paper); hidden bits are added to both.

@@ -1,6 +1,8 @@
-"""From noise to a dummy identity, and from an identity and a geometry to the generator's styles (G2Face, section III)."""
+"""G2Face: noise -> a dummy identity; identity and geometry -> the generator's styles."""
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -46,4 +48,4 @@ class StyleMlp(nn.Module):
 
 def _mlp() -> nn.Sequential:
     widths = [IDENTITY + GEOMETRY, *[STYLE] * _DEPTH]
-    return nn.Sequential(*(Activated(i, o, rate=_RATE) for i, o in zip(widths[:-1], widths[1:], strict=True)))
+    return nn.Sequential(*(Activated(i, o, rate=_RATE) for i, o in itertools.pairwise(widths)))
