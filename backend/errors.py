@@ -78,6 +78,16 @@ class IntakeError(BackendError):
     """An upload that its sender can mend; the message is shown to them."""
 
 
+class OriginalsError(BackendError):
+    """The admin does not give an original out: no token for it is set, or it refused; the message says what it said."""
+
+
+class OriginalsAwayError(OriginalsError):
+    """The admin cannot be reached, or something that it needs."""
+
+    retryable: ClassVar[bool] = True
+
+
 class OfficeError(BackendError):
     """What an admin asked for cannot be done as it was asked; the message says how to mend it."""
 

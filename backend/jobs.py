@@ -72,11 +72,31 @@ class PublishTask:
         return cls(project_id=_hex32(_fields(text, {"project_id": str})["project_id"]))
 
 
-Task = AnonymizeTask | PublishTask
+@dataclass(frozen=True, slots=True)
+class PilotTask:
+    """Take a pilot one step further."""
+
+    pilot_id: str
+
+    @property
+    def job_id(self) -> str:
+        return f"pilot-{self.pilot_id}"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PilotTask:
+        """Raises `QueueError` unless `text` is exactly what `to_json` writes."""
+        return cls(pilot_id=_hex32(_fields(text, {"pilot_id": str})["pilot_id"]))
+
+
+Task = AnonymizeTask | PublishTask | PilotTask
 
 _ENTRY_POINTS: Final[dict[type[Task], str]] = {
     AnonymizeTask: "worker.jobs.anonymize",
     PublishTask: "worker.jobs.publish",
+    PilotTask: "worker.jobs.pilot",
 }
 
 
@@ -145,8 +165,8 @@ class Jobs:
             "result_ttl": 0,
             "failure_ttl": _FAILURE_TTL_S,
             "description": job_id,
-            # A photo that is done should not wait for those behind it.
-            "at_front": isinstance(task, PublishTask),
+            # A photo that is done should not wait for those behind it, nor an approval, which is good for minutes.
+            "at_front": not isinstance(task, AnonymizeTask),
         }
         entry_point, payload = _ENTRY_POINTS[type(task)], task.to_json()
         if delay_s > 0:

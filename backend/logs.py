@@ -21,8 +21,8 @@ Extra = bool | int | float | str | None
 FIELDS: Final = frozenset(
     {
         "account_id", "attempts", "count", "event", "face_index", "job_id", "kind", "labelstudio_id", "method",
-        "model_version", "outcome", "photo_id", "project_id", "queue", "reason", "record_id", "revision", "route",
-        "seconds", "seq", "stage", "state", "status", "step", "task_id", "version",
+        "model_version", "outcome", "photo_id", "pilot_id", "project_id", "queue", "reason", "record_id", "revision",
+        "route", "seconds", "seq", "stage", "state", "status", "step", "task_id", "version",
     }
 )  # fmt: skip
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -40,7 +40,7 @@ _HIDDEN: Final = (
     (re.compile(r"\bb'(?:\\.|[^'\\])*'|\bb\"(?:\\.|[^\"\\])*\""), "[bytes]"),
     (re.compile(r"\b(?:array|tensor)\([^)]*\)?", re.I), "[array]"),
     (re.compile(r"\b[0-9a-f]{40}\b", re.I), "[token]"),
-    (re.compile(r"(?<![\w+/=-])(?!(?:photo|publish)-[0-9a-f]{32}\b)[\w+/-]{41,}={0,2}"), "[key]"),
+    (re.compile(r"(?<![\w+/=-])(?!(?:photo|pilot|publish)-[0-9a-f]{32}\b)[\w+/-]{41,}={0,2}"), "[key]"),
     (re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+"), " "),  # a line of the log is one line
 )
 # What these say is about code. Whatever else a library raises may repeat what it was given, so it is not quoted.

@@ -70,6 +70,7 @@ def _prefix(address: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str, AfterValidator(_host)]
+Hops = Annotated[int, Field(ge=0, le=9)]  # proxies in front that note truly whom they pass on; nobody is believed else
 Key = Annotated[SecretStr, AfterValidator(_long)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
@@ -117,6 +118,7 @@ class IntakeSettings(_Group):
     max_upload_bytes: int = Field(default=512 * 1024**2, gt=0)
     s3_prefixes: Annotated[tuple[Prefix, ...], NoDecode, BeforeValidator(_list)] = ()  # what managers may collect from
     session_key: Key | None = None
+    trusted_proxies: Hops = 0
 
 
 class CustodySettings(_Group):
@@ -144,6 +146,7 @@ class AdminSettings(_Group):
     port: Port = 9191
     public_url: Address = "http://localhost:9191"
     session_key: Key | None = None
+    trusted_proxies: Hops = 0
     approvals: int = Field(default=1, ge=0, le=2)  # by other people than who asks; 0 is for a pilot of one person
     request_hours: int = Field(default=72, ge=1)  # a request that is not decided by then has expired
     retrieval_minutes: int = Field(default=15, ge=1)  # an approved one can be retrieved for so long, once
@@ -164,6 +167,8 @@ class WorkerSettings(_Group):
     lease_s: int = Field(default=300, ge=10)
     max_attempts: int = Field(default=5, ge=1)
     metrics_port: Port | None = None
+    admin_url: Address = "http://localhost:9191"  # the admin, as the workers reach it; for pilot reports
+    admin_token: SecretStr | None = None  # of a program that may ask for originals; no pilot reports without
 
 
 class LogSettings(_Group):

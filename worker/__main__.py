@@ -30,7 +30,7 @@ from worker import jobs
 from worker.benchmark import measure, table
 from worker.listening import listen
 from worker.reconcile import Overseer, reconcile
-from worker.runtime import Anonymizer, Runtime, assemble, connect_labelstudio
+from worker.runtime import Anonymizer, Examiner, Runtime, assemble, connect_labelstudio
 
 _PATIENCE_S = 5.0
 _ADOPTING_ROUNDS = 10  # every how many: Label Studio tells us of new tasks, so that looking for them rarely finds any
@@ -107,7 +107,8 @@ def _run(settings: Settings, *, burst: bool, reconcile_s: float) -> None:
     while not done:  # a Redis of our own may end with the process that started it, and then starts anew elsewhere
         with _redis(settings) as redis_url:
             if runtime is None:
-                runtime = assemble(settings, partial(_load, settings), redis_url=redis_url)
+                load, examiner = partial(_load, settings), partial(_examiner, settings)
+                runtime = assemble(settings, load, examiner=examiner, redis_url=redis_url)
             runtime = replace(runtime, jobs=Jobs(redis_url))
             done = work(runtime, settings, redis_url=redis_url, burst=burst, reconcile_s=reconcile_s)
 
@@ -164,8 +165,9 @@ def _rounds(overseer: Overseer, every_s: float, stopping: threading.Event) -> No
 
 def _report(overseer: Overseer, *, adopting: bool) -> None:
     done = reconcile(overseer, now=datetime.now(UTC), adopting=adopting)
-    if any((done.photos, done.publications, done.adopted, done.deleted)):
-        counts = f"{done.photos} photos, {done.publications} publications, {done.adopted} adopted, {done.deleted} gone"
+    if any((done.photos, done.publications, done.pilots, done.adopted, done.deleted)):
+        queued = f"{done.photos} photos, {done.publications} publications, {done.pilots} pilots"
+        counts = f"{queued}, {done.adopted} adopted, {done.deleted} gone"
         _log.info("reconciled", extra={"event": "reconciled", "reason": counts})
 
 
@@ -196,14 +198,21 @@ def _load(settings: Settings) -> Anonymizer:
     from g2face_model.build import build_anonymizer
     from g2face_model.config import ModelConfig
 
+    worker = settings.worker
+    return build_anonymizer(ModelConfig(device=worker.device, threads=worker.threads, weights_dir=_weights_dir()))
+
+
+def _examiner(settings: Settings) -> Examiner:
+    # Imported here, for the same reason; and built for each pilot, so that its networks are gone afterwards.
+    from g2face_model.evaluation.methods import Setup
+    from g2face_model.evaluation.pilot import Examination
+
+    return Examination(Setup(_weights_dir(), settings.worker.device, settings.worker.threads))
+
+
+def _weights_dir() -> Path | None:
     directory = os.environ.get("G2FACE_MODEL__WEIGHTS_DIR")  # the engine's own variable
-    return build_anonymizer(
-        ModelConfig(
-            device=settings.worker.device,
-            threads=settings.worker.threads,
-            weights_dir=Path(directory) if directory else None,
-        )
-    )
+    return Path(directory) if directory else None
 
 
 if __name__ == "__main__":

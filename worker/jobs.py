@@ -10,10 +10,10 @@ import time
 
 from backend import logs
 from backend.errors import BackendError, ClaimLostError, LedgerError
-from backend.jobs import AnonymizeTask, MalformedTaskError, PublishTask
-from backend.ledger.records import Photo
+from backend.jobs import AnonymizeTask, MalformedTaskError, PilotTask, PublishTask
+from backend.ledger.records import Photo, Pilot
 from g2face_model.errors import ModelError
-from worker import publishing, task
+from worker import pilots, publishing, task
 from worker.runtime import Runtime
 
 _log = logs.get(__name__)
@@ -49,6 +49,37 @@ def publish(payload: str) -> None:
         _log.warning("not published", extra={"event": "not_published", "reason": str(error)})
     except Exception as error:  # the process's edge
         _log.error("not published", extra={"event": "not_published", "reason": _unexpected(error)})
+
+
+def pilot(payload: str) -> None:
+    """Take the pilot that a `PilotTask` names one step further."""
+    runtime = _bound[0]
+    try:
+        taken = pilots.take(runtime, PilotTask.from_json(payload))
+    except (MalformedTaskError, LedgerError) as error:
+        _log.warning("pilot not taken up", extra={"event": "not_taken", "reason": str(error)})
+        return
+    if taken is not None:
+        _advance(runtime, taken)
+
+
+def _advance(runtime: Runtime, taken: Pilot) -> None:
+    known: dict[str, object] = {"pilot_id": taken.pilot_id, "project_id": taken.project_id}
+    try:
+        pilots.advance(runtime, taken)
+        return
+    except ClaimLostError:
+        _log.info("pilot taken over, or gone", extra={"event": "claim_lost", **known})
+        return
+    except (BackendError, ModelError) as error:
+        reason, again = str(error), error.retryable
+    except Exception as error:  # the process's edge
+        reason, again = _unexpected(error), False
+    _log.warning("pilot not advanced", extra={"event": "pilot_stuck", "reason": reason, **known})
+    try:
+        pilots.settle(runtime, taken, reason, again=again)
+    except LedgerError:  # taken over, or the ledger is away: then the claim lapses, which is as good
+        return
 
 
 def _anonymize(runtime: Runtime, photo: Photo) -> None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from backend import logs
 from backend.adoption import adopt
 from backend.errors import BackendError, ConfigError
-from backend.jobs import AnonymizeTask, Jobs, PublishTask
+from backend.jobs import AnonymizeTask, Jobs, PilotTask, PublishTask
 from backend.labelstudio import labels
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.ledger import Ledger
@@ -44,10 +44,11 @@ class Overseer:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """How many photos and publications were queued anew, tasks taken over, and discarded originals deleted."""
+    """How many photos, publications and pilots were queued anew, tasks taken over, and discarded blobs deleted."""
 
     photos: int = 0
     publications: int = 0
+    pilots: int = 0
     adopted: int = 0
     deleted: int = 0
 
@@ -58,12 +59,13 @@ def reconcile(overseer: Overseer, *, now: datetime, adopting: bool = True) -> Re
     adopting: also look through all of Label Studio's tasks in projects that adopt, which takes a while in large ones.
     """
     photos, publications = _attempt("queue", partial(requeue, overseer.ledger, overseer.jobs, now=now)) or (0, 0)
+    pilots = _attempt("pilots", partial(requeue_pilots, overseer.ledger, overseer.jobs, now=now)) or 0
     projects = (_attempt("projects", overseer.ledger.projects) or []) if adopting else []
     polled = [project for project in projects if project.on and project.adopts]
     adopted = sum(_attempt("adopt", partial(_poll, overseer, project, now=now)) or 0 for project in polled)
     deleted = _attempt("delete", partial(delete_discarded, overseer.ledger, overseer.blobs)) or 0
     _attempt("depth", lambda: overseer.metrics.queue_depth(dict[str, int](overseer.jobs.depth())))
-    return Reconciled(photos=photos, publications=publications, adopted=adopted, deleted=deleted)
+    return Reconciled(photos=photos, publications=publications, pilots=pilots, adopted=adopted, deleted=deleted)
 
 
 def requeue(ledger: Ledger, jobs: Jobs, *, now: datetime) -> tuple[int, int]:
@@ -77,6 +79,11 @@ def requeue(ledger: Ledger, jobs: Jobs, *, now: datetime) -> tuple[int, int]:
     return photos, sum(jobs.enqueue(PublishTask(project_id), queue="interactive") for project_id in sorted(ready))
 
 
+def requeue_pilots(ledger: Ledger, jobs: Jobs, *, now: datetime) -> int:
+    """Queue the pilots that a worker should look at. Raises LedgerError and QueueError."""
+    return sum(jobs.enqueue(PilotTask(pilot_id), queue="bulk") for pilot_id in ledger.due_pilots(now=now))
+
+
 def is_due(photo: Photo, *, now: datetime) -> bool:
     """Whether a waiting photo has waited long enough after its last attempt; a lapsed claim always has."""
     if photo.state is not PhotoState.WAITING or photo.attempts == 0:
@@ -86,7 +93,8 @@ def is_due(photo: Photo, *, now: datetime) -> bool:
 
 
 def delete_discarded(ledger: Ledger, blobs: BlobStore) -> int:
-    """Delete sealed originals that nothing needs any more and whose deletion was cut short. Returns how many."""
+    """Delete sealed originals and reports that nothing needs any more and whose deletion was cut short. Returns how
+    many."""
     names = ledger.discarded_blobs()
     for name in names:
         blobs.delete(name)

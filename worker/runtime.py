@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backend.custody import database, master
 from backend.custody.inbox_opening import InboxKey
@@ -22,6 +22,10 @@ from backend.plugin.links import Links
 from backend.settings import Settings
 from backend.storage import BlobStore
 from g2face_model.types import AnonymizedImage, Image
+from worker.originals import Originals
+
+if TYPE_CHECKING:
+    from g2face_model.evaluation.pilot import Specimen
 
 
 class Anonymizer(Protocol):
@@ -33,18 +37,37 @@ class Anonymizer(Protocol):
         ...
 
 
+class Examiner(Protocol):
+    """Measures a pilot's photos. `g2face_model.evaluation.pilot.Examination` is one."""
+
+    def look(self, specimen: Specimen) -> None:
+        """Measure a photo as it was and as it was published; its pixels are not kept."""
+        ...
+
+    def pages(self, *, asked: int) -> dict[str, str]:
+        """The report on what was looked at, of so many photos `asked` for, by language; no original is in it."""
+        ...
+
+
+def _nobody() -> Examiner:
+    raise ConfigError("this worker measures no pilots")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """lease_s: how long a claim on a photo holds; it is renewed for every face. publish_lease_s: how long a project is
     closed to others after the worker that publishes for it was killed; renewed while that worker lives. settle_s: how
     long it stays closed after an import that was begun and not answered, which may be under way still. max_attempts:
-    how often a photo is taken up before a person has to look at it. batch: photos per call to Label Studio."""
+    how often a photo is taken up before a person has to look at it. batch: photos per call to Label Studio. poll_s: how
+    often a pilot's approvals are looked for; patience_s: how long a pilot waits for something that is away."""
 
     lease_s: float = 300.0
     publish_lease_s: float = 45.0
     settle_s: float = 120.0
     max_attempts: int = 5
     batch: int = 50
+    poll_s: float = 15.0
+    patience_s: float = 3 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,7 @@ class Runtime:
     """The tools of one worker process.
 
     `checkpoint` is called with the name of each step that has just been done; tests kill the process there.
+    originals: where the originals of pilots are asked for; None without a token for it. examiner: makes an `Examiner`.
     """
 
     anonymizer: Anonymizer
@@ -63,6 +87,8 @@ class Runtime:
     labelstudio: LabelStudio
     links: Links
     jobs: Jobs
+    examiner: Callable[[], Examiner] = _nobody
+    originals: Originals | None = None
     limits: Limits = Limits()
     metrics: Metrics = field(default_factory=Metrics)
     checkpoint: Callable[[str], None] = lambda _: None
@@ -70,7 +96,9 @@ class Runtime:
     new_image_key: Callable[[], str] = lambda: secrets.token_urlsafe(32)
 
 
-def assemble(settings: Settings, load: Callable[[], Anonymizer], *, redis_url: str) -> Runtime:
+def assemble(
+    settings: Settings, load: Callable[[], Anonymizer], *, redis_url: str, examiner: Callable[[], Examiner] = _nobody
+) -> Runtime:
     """A worker's tools as the settings say. Databases are made or brought up to date. The engine is loaded last, since
     that takes longest.
 
@@ -87,9 +115,16 @@ def assemble(settings: Settings, load: Callable[[], Anonymizer], *, redis_url: s
         labelstudio=connect_labelstudio(settings),
         links=Links(settings.plugin.public_url, settings.link_key(), lifetime_s=settings.plugin.link_lifetime_s),
         jobs=Jobs(redis_url),
+        examiner=examiner,
+        originals=_originals(settings),
         limits=Limits(lease_s=worker.lease_s, max_attempts=worker.max_attempts),
         anonymizer=load(),
     )
+
+
+def _originals(settings: Settings) -> Originals | None:
+    token = settings.worker.admin_token
+    return None if token is None else Originals(settings.worker.admin_url, token.get_secret_value())
 
 
 def _master_public_key(settings: Settings) -> Callable[[], bytes]:

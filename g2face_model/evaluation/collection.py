@@ -36,7 +36,8 @@ class Collection:
 
     @property
     def photographs(self) -> tuple[Photograph, ...]:
-        return (*self.probes, *self.gallery)
+        """Each once, also where somebody's other photograph is a probe as well."""
+        return tuple({own.file: own for own in (*self.probes, *self.gallery)}.values())
 
 
 def collect(

@@ -16,7 +16,7 @@ FaceName = tuple[str, int, str]  # photograph, index, method; NONE for the origi
 class Evaluation:
     """Everything a report tells. `photographs` and `found`: how many, and faces on them; `methods` that are compared;
     `faces` are crops (S, S, 3) of the faces that rankings name; `originals` hold the same faces as they were, empty
-    unless they are to be shown."""
+    unless they are to be shown. `alone`: no files with the numbers lie beside the page."""
 
     provenance: Mapping[str, Any]
     findings: tuple[Findings, ...]
@@ -26,3 +26,4 @@ class Evaluation:
     photographs: int = 0
     found: int = 0
     methods: tuple[str, ...] = ()
+    alone: bool = False

@@ -16,6 +16,7 @@ def test_there_is_one_root_and_only_absences_are_tried_again() -> None:
         "CustodyUnavailableError",
         "LabelStudioError",
         "LedgerUnavailableError",
+        "OriginalsAwayError",
         "QueueError",
         "StorageError",
     }
