@@ -78,7 +78,7 @@ class Pilots(Book):
             taken = connection.execute(update(PilotRow).where(mine).values(**claimed))
             return _pilot(connection, pilot_id) if taken.rowcount == 1 else None
 
-    def extend_pilot(self, pilot: Pilot, *, measured: int, now: datetime, lease_s: float) -> None:
+    def extend_pilot(self, pilot: Pilot, *, measured: int = 0, now: datetime, lease_s: float) -> None:
         """Keep a claim for another `lease_s`, and tell how many photos are measured."""
         self._pilot_step(pilot, measured=measured, claimed_until=now + timedelta(seconds=lease_s))
 
@@ -119,10 +119,13 @@ class Pilots(Book):
         now: datetime,
         reason: str | None = None,
         reports: Mapping[str, str] | None = None,
+        discarded: Collection[str] = (),
     ) -> None:
-        """How it has ended; `reports` are blobs by language."""
+        """How it has ended; `reports` are blobs by language, `discarded` those that may be there and are not needed."""
         ended = {"under_way": None, "claimed_until": None, "ended_at": now, "reports": dict(reports or {})}
-        self._pilot_step(pilot, state=state, reason=reason, **ended)
+        with writing(self.engine) as connection:
+            _step(connection, pilot, state=state, reason=reason, **ended)
+            _remember(connection, discarded, now=now)
 
     def discard_pilot(self, pilot_id: str, *, now: datetime) -> list[str]:
         """Forget an ended pilot; the names of its reports, which are to be deleted and are remembered until then.
@@ -133,10 +136,8 @@ class Pilots(Book):
             return discard(connection, PilotRow.pilot_id == pilot_id, now=now)
 
     def _pilot_step(self, pilot: Pilot, **values: Any) -> None:
-        same = PilotRow.pilot_id == pilot.pilot_id, PilotRow.attempts == pilot.attempts, _UNDER_WAY
         with writing(self.engine) as connection:
-            if connection.execute(update(PilotRow).where(*same).values(**values)).rowcount != 1:
-                raise ClaimLostError(f"pilot {pilot.pilot_id} is no longer in this worker's hands")
+            _step(connection, pilot, **values)
 
 
 def drawn(candidates: Sequence[_Candidate], size: int) -> list[str]:
@@ -164,9 +165,7 @@ def discard(connection: Connection, condition: ColumnElement[bool], *, now: date
     """Forget pilots; the names of their reports, which are remembered until they are deleted."""
     found = connection.execute(select(PilotRow.pilot_id, PilotRow.reports).where(condition)).all()
     ids, names = [row.pilot_id for row in found], sorted({name for row in found for name in row.reports.values()})
-    kept = set(connection.scalars(select(DiscardedBlobRow.name).where(DiscardedBlobRow.name.in_(names))))
-    if fresh := [{"name": name, "discarded_at": now} for name in names if name not in kept]:
-        connection.execute(insert(DiscardedBlobRow), fresh)
+    _remember(connection, names, now=now)
     connection.execute(delete(PilotPhotoRow).where(PilotPhotoRow.pilot_id.in_(ids)))
     connection.execute(delete(PilotRow).where(PilotRow.pilot_id.in_(ids)))
     return names
@@ -176,6 +175,18 @@ def discard_with(connection: Connection, photo_ids: Collection[str], *, now: dat
     """Forget the pilots that any of these photos is in, a worker's claim on them included."""
     with_them = select(PilotPhotoRow.pilot_id).where(PilotPhotoRow.photo_id.in_(photo_ids))
     return discard(connection, PilotRow.pilot_id.in_(with_them), now=now)
+
+
+def _step(connection: Connection, pilot: Pilot, **values: Any) -> None:
+    same = PilotRow.pilot_id == pilot.pilot_id, PilotRow.attempts == pilot.attempts, _UNDER_WAY
+    if connection.execute(update(PilotRow).where(*same).values(**values)).rowcount != 1:
+        raise ClaimLostError(f"pilot {pilot.pilot_id} is no longer in this worker's hands")
+
+
+def _remember(connection: Connection, names: Collection[str], *, now: datetime) -> None:
+    """That these blobs are to be deleted."""
+    if names:
+        connection.execute(insert(DiscardedBlobRow), [{"name": name, "discarded_at": now} for name in names])
 
 
 def _spread(items: Sequence[_Candidate], count: int) -> list[_Candidate]:
