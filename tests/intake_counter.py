@@ -17,7 +17,7 @@ from waitress import wasyncore
 
 from backend.accounts import Account, Accounts
 from backend.custody.inbox_opening import InboxKey, create_inbox_key
-from backend.intake import wsgi
+from backend.doorway import serving
 from backend.intake.app import create_app
 from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk, key_reader
@@ -127,7 +127,7 @@ def open_counter(
 @contextmanager
 def served(counter: Counter) -> Iterator[str]:
     """The intake as it is served, on a free port; its address."""
-    options = wsgi.server_options(max_upload_bytes=MAX_UPLOAD_BYTES)
+    options = serving.options(max_body_bytes=MAX_UPLOAD_BYTES)
     server = waitress.create_server(counter.app, listen="127.0.0.1:0", **options)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

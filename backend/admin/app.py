@@ -14,11 +14,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend import logs
-from backend.admin import api, frame, headers, pages, sessions, sign_in, words
+from backend.admin import api, frame, pages, sessions, sign_in, words
 from backend.admin.auth import Door, UnknownCallerError
 from backend.admin.office import Office
 from backend.admin.openid import Provider
 from backend.admin.words import later
+from backend.doorway import arriving, cookies, headers
 from backend.errors import (
     ApprovalRequiredError,
     AuditBrokenError,
@@ -90,12 +91,15 @@ def create_app(
     *,
     session_key: bytes,
     provider: Provider | None = None,
+    trusted_proxies: int = 0,
     clock: Callable[[], datetime] = _utc_now,
 ) -> Flask:
     """The application. session_key: what session cookies are signed with. provider: an OpenID provider that may sign
-    people in."""
+    people in. trusted_proxies: how many stand in front of it."""
     app = Flask(__name__)
-    sessions.install(app, key=session_key)
+    arriving.believe_proxies(app, trusted_proxies)
+    cookies.install(app, sessions.COOKIE, key=session_key, same_site="Strict")
+    app.before_request(arriving.refuse_nul)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     _speak_both_languages(app)
     app.context_processor(lambda: frame.around() | {"alone": office.rules.approvals == 0})
@@ -124,7 +128,7 @@ def _speak_both_languages(app: Flask) -> None:
             abort(404)
         answer = redirect(_page_before())
         answer.set_cookie(
-            words.COOKIE, code, max_age=31_536_000, httponly=True, samesite="Strict", secure=sessions.came_by_tls()
+            words.COOKIE, code, max_age=31_536_000, httponly=True, samesite="Strict", secure=arriving.came_by_tls()
         )
         return answer
 

@@ -12,13 +12,14 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.accounts import Role
-from backend.admin import downloads, headers, words
+from backend.admin import downloads, words
 from backend.admin.disputes import Decision
 from backend.admin.frame import Answer, me, page
 from backend.admin.office import PAGE, Office
 from backend.admin.words import later
 from backend.custody.records import RecoveryRequest, RequestState
 from backend.custody.recovery import Retrieved
+from backend.doorway import headers
 from backend.errors import ConfigError, LabelStudioError, OfficeError
 from backend.labelstudio.annotations import Label
 from backend.ledger.records import Photo

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from flask import Flask, request
-from flask.sessions import SecureCookieSessionInterface
-
 COOKIE = "g2face_admin"
 IDLE = timedelta(minutes=15)
 LASTS = timedelta(hours=8)
@@ -68,27 +65,3 @@ class OpenSessions:
         """Forget it: its cookie is worth nothing from now on, wherever it was copied to."""
         with self._lock:
             self._sessions.pop(name, None)
-
-
-class Cookies(SecureCookieSessionInterface):
-    """Signed cookies that scripts cannot read, sent to this site from this site alone, over TLS where there is TLS."""
-
-    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
-        return came_by_tls()
-
-
-def install(app: Flask, *, key: bytes) -> None:
-    """Give `app` its session cookie, signed with `key`."""
-    app.session_interface = Cookies()
-    app.config.update(
-        SECRET_KEY=key,
-        SESSION_COOKIE_NAME=COOKIE,
-        SESSION_COOKIE_SAMESITE="Strict",
-        WTF_CSRF_TIME_LIMIT=None,  # as long as the session, which is short
-    )
-
-
-def came_by_tls() -> bool:
-    """Whether this request came over TLS, also through a proxy that ends it."""
-    # The header is believed here only: whoever forges it makes their own cookie stricter.
-    return request.is_secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"

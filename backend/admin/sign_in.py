@@ -8,13 +8,14 @@ from flask import Blueprint, flash, g, make_response, redirect, render_template,
 from flask_limiter import Limiter
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.admin import programs, sessions, words
+from backend.admin import programs, words
 from backend.admin.actors import ROLE_OF, Scope
 from backend.admin.auth import Door, HalfwayError, UnknownCallerError
 from backend.admin.frame import Answer, me
 from backend.admin.openid import Provider
 from backend.admin.second_factor import drawing
 from backend.admin.words import gettext as _
+from backend.doorway.arriving import came_by_tls
 from backend.errors import ForbiddenError
 
 RATE = "10 per minute"
@@ -171,7 +172,7 @@ def _add_provider(pages: Blueprint, door: Door, *, limiter: Limiter, provider: P
             return redirect(url_for("sign_in.password"))
         answer = redirect(address)
         # Not strict, unlike the session's: the provider's page sends the browser back.
-        path, secure = url_for("sign_in.to_provider"), sessions.came_by_tls()
+        path, secure = url_for("sign_in.to_provider"), came_by_tls()
         answer.set_cookie(
             STATE_COOKIE, state, max_age=_STATE_LASTS_S, path=path, secure=secure, httponly=True, samesite="Lax"
         )

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import waitress
 from flask import Flask, Response
@@ -28,6 +27,7 @@ from backend.custody.records import NewEvent
 from backend.custody.recovery import Recovery, Rules
 from backend.custody.retention import Retention
 from backend.custody.signing import SigningKey
+from backend.doorway import serving
 from backend.errors import ConfigError
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.ledger import Ledger
@@ -35,7 +35,7 @@ from backend.metrics import CONTENT_TYPE, Metrics
 from backend.settings import Settings
 from backend.storage import BlobStore
 
-SERVER_OPTIONS: dict[str, Any] = {"threads": 8, "ident": None, "max_request_body_size": MAX_BODY_BYTES}
+SERVER_OPTIONS = serving.options(max_body_bytes=MAX_BODY_BYTES)
 """How waitress serves the admin."""
 
 
@@ -85,7 +85,8 @@ def build_app(settings: Settings, office: Office, *, clock: Callable[[], datetim
     metrics, factor = Metrics(), SecondFactor(settings.second_factor_key())
     door = Door(office.accounts, factor, clock=clock, record=record, metrics=metrics)
     key, provider = settings.admin_session_key(), _provider(settings)
-    app = create_app(office, door, session_key=key, provider=provider, clock=clock)
+    hops = settings.admin.trusted_proxies
+    app = create_app(office, door, session_key=key, provider=provider, trusted_proxies=hops, clock=clock)
     app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.exposition(), content_type=CONTENT_TYPE))
     return app
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, jsonify, render_template
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend import logs
 from backend.accounts import Accounts
+from backend.doorway import arriving, cookies, headers
 from backend.errors import (
     BackendError,
     ConfigError,
@@ -27,7 +28,7 @@ from backend.errors import (
     StorageError,
 )
 from backend.intake import api, pages, words
-from backend.intake.auth import Door, Sessions, UnknownCallerError
+from backend.intake.auth import Door, UnknownCallerError
 from backend.intake.bodies import InMemoryRequest
 from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk
@@ -46,16 +47,6 @@ _ERRORS: tuple[tuple[type[BackendError], int, str, bool], ...] = (
     (CustodyError, 503, "Not available just now", False),
 )
 _LATER = "Something this page needs cannot be reached just now. Nothing is lost; try again in a minute."
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 _log = logs.get(__name__)
 
@@ -71,19 +62,17 @@ def create_app(
     collecting: Collecting,
     session_key: bytes,
     max_upload_bytes: int,
+    trusted_proxies: int = 0,
     clock: Callable[[], datetime] = _utc_now,
 ) -> Flask:
-    """The application. session_key: what session cookies are signed with. max_upload_bytes: of one request."""
+    """The application. session_key: what session cookies are signed with. max_upload_bytes: of one request.
+    trusted_proxies: how many stand in front of it."""
     app = Flask(__name__)
     app.request_class = InMemoryRequest
-    app.session_interface = Sessions()
-    app.config.update(
-        SECRET_KEY=session_key,
-        MAX_CONTENT_LENGTH=max_upload_bytes,
-        SESSION_COOKIE_NAME="g2face_intake",
-        SESSION_COOKIE_SAMESITE="Lax",
-        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a page may stay open for a day's uploads
-    )
+    arriving.believe_proxies(app, trusted_proxies)
+    cookies.install(app, "g2face_intake", key=session_key, same_site="Lax")
+    app.config["MAX_CONTENT_LENGTH"] = max_upload_bytes
+    app.before_request(lambda: arriving.refuse_nul(in_forms=False))
     app.jinja_env.filters |= {name: getattr(words, name) for name in words.FILTERS}
     app.jinja_env.globals["max_upload_bytes"] = max_upload_bytes
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -93,19 +82,10 @@ def create_app(
     CSRFProtect(app).exempt(machine_pages)
     app.register_blueprint(pages.blueprint(desk, door, collecting=collecting, limiter=limiter, clock=clock))
     app.register_blueprint(machine_pages)
-    app.before_request(lambda: Sessions.notice_tls(request))
-    app.after_request(_harden)
+    app.after_request(headers.harden)
     app.add_url_rule("/health", view_func=lambda: jsonify(status="UP"))
     _answer_errors(app)
     return app
-
-
-def _harden(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response
 
 
 def _answer_errors(app: Flask) -> None:
@@ -136,6 +116,7 @@ def _answer_errors(app: Flask) -> None:
 
 
 _HTTP_WORDS = {
+    400: ("That did not work", "This request cannot be read."),
     404: ("Not found", "There is nothing at this address."),
     405: ("Not found", "This address takes other requests."),
     413: ("Too large", "That is more than may be handed in at once. Split it, or use the command line."),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from flask import Flask, Request, g, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Request, session
 
 from backend.accounts import ADMIN_ROLES, Account, Accounts, Role
 from backend.errors import ForbiddenError
@@ -17,19 +16,6 @@ SESSION_LASTS = timedelta(hours=12)
 
 class UnknownCallerError(ForbiddenError):
     """Nobody is signed in, or the token is none of ours."""
-
-
-class Sessions(SecureCookieSessionInterface):
-    """Signed cookies that scripts cannot read, sent back to this site alone and over TLS only where there is TLS."""
-
-    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
-        # The header is believed here only: whoever forges it makes their own cookie stricter.
-        return bool(g.get("came_by_tls", False))
-
-    @staticmethod
-    def notice_tls(request: Request) -> None:
-        """Remember how this request came, also through a proxy that ends TLS."""
-        g.came_by_tls = request.is_secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
 class Door:

@@ -6,12 +6,12 @@ import signal
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
 
 import waitress
 from flask import Flask
 
 from backend.accounts import Accounts
+from backend.doorway import serving
 from backend.intake.app import create_app
 from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk, key_reader
@@ -21,8 +21,6 @@ from backend.ledger.ledger import Ledger
 from backend.redis_server import EmbeddedRedis
 from backend.settings import Settings
 from backend.storage import BlobStore
-
-THREADS = 8
 
 
 def open_desk(settings: Settings, stack: ExitStack) -> tuple[Desk, Accounts]:
@@ -51,6 +49,7 @@ def build_app(settings: Settings, desk: Desk, accounts: Accounts, *, collecting:
         collecting=collecting,
         session_key=settings.session_key(),
         max_upload_bytes=settings.intake.max_upload_bytes,
+        trusted_proxies=settings.intake.trusted_proxies,
     )
 
 
@@ -70,18 +69,8 @@ def serve(settings: Settings) -> None:
             build_app(settings, desk, accounts, collecting=collecting),
             host=settings.intake.host,
             port=settings.intake.port,
-            **server_options(max_upload_bytes=settings.intake.max_upload_bytes),
+            **serving.options(max_body_bytes=settings.intake.max_upload_bytes),
         )
-
-
-def server_options(*, max_upload_bytes: int) -> dict[str, Any]:
-    """How waitress serves the intake: no original that arrives ever overflows into a temporary file."""
-    return {
-        "threads": THREADS,
-        "ident": None,
-        "max_request_body_size": max_upload_bytes,
-        "inbuf_overflow": max_upload_bytes + 1,
-    }
 
 
 def _label_studio(settings: Settings) -> LabelStudio | None:

@@ -286,7 +286,7 @@ def test_an_answer_of_the_provider_counts_once(with_provider: Console) -> None:
 def test_an_answer_that_is_none_lets_nobody_in(with_provider: Console, query: str) -> None:
     client = with_provider.browser()
     client.get("/sign-in/provider")
-    assert client.get(f"/sign-in/provider/back?{query}").status_code == 403
+    assert client.get(f"/sign-in/provider/back?{query}").status_code == (400 if "%00" in query else 403)
     assert client.get("/").location == "/sign-in"
 
 
@@ -329,3 +329,18 @@ def test_when_the_audit_log_is_away_nobody_gets_in(tmp_path: Path) -> None:
         (tmp_path / "vault.sqlite3").mkdir()
         assert client.post("/sign-in/code", data={"code": console.code(account)}).status_code == 503
         assert client.get("/").location == "/sign-in/code"
+
+
+@pytest.mark.parametrize(("hops", "counted"), [(0, "together"), (1, "apart")])
+def test_tries_are_counted_by_who_sends_them_as_far_as_that_is_known(tmp_path: Path, hops: int, counted: str) -> None:
+    with opened(tmp_path, trusted_proxies=hops) as console:
+        client = console.browser()
+
+        def tries(address: str, number: int = 10) -> list[int]:
+            noted = {"X-Forwarded-For": f"198.51.100.7, {address}"}
+            form = {"email": "x@example.org"}
+            return [client.post("/sign-in", data=form, headers=noted).status_code for _ in range(number)]
+
+        assert 429 not in tries("203.0.113.1")
+        assert (429 in tries("203.0.113.2")) == (counted == "together")
+        assert tries("203.0.113.1", 1) == [429]

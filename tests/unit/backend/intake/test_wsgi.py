@@ -69,9 +69,3 @@ def test_the_settings_say_what_may_be_collected(tmp_path: Path) -> None:
     )
     with ExitStack() as stack:
         assert wsgi.open_desk(settings, stack)[0].s3_prefixes == ("s3://photos/ward", "s3://other")
-
-
-def test_no_upload_overflows_to_the_disk() -> None:
-    options = wsgi.server_options(max_upload_bytes=1000)
-
-    assert options["inbuf_overflow"] > options["max_request_body_size"] == 1000

@@ -26,6 +26,6 @@ def harden(response: Response) -> Response:
     """Add what an answer has not set itself."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.endpoint != "static":
+    if (request.endpoint or "").rpartition(".")[2] != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response
