@@ -274,6 +274,7 @@ def _open_onnx(spec: OnnxSpec, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores are shared
     try:
         return ort.InferenceSession(spec.path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except OSError:
