@@ -1,7 +1,7 @@
-"""train people | describe | geometry | mapping | gallery | parser: everything needed to make the trained weights again.
+"""train people | describe | geometry | mapping | gallery | parser | fusion: how the trained weights are made again.
 
 In this order: geometry needs people; parser needs people; describe needs the parser; mapping and gallery need
-descriptions.
+descriptions; fusion needs all of them, and makes its own people.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from g2face_model.commandline.console import usage
 from g2face_model.weights import WeightStore
+
+if TYPE_CHECKING:
+    from g2face_model.training.fusion import FusionConfig, Trainer
 
 _GEOMETRY_SAMPLE = 4000  # meshes are enough for 80 components
 
@@ -23,8 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     stages = parser.add_subparsers(dest="stage", required=True)
     for name, (_, text) in _STAGES.items():
         stage = stages.add_parser(name, help=text)
-        stage.add_argument("--people", required=True, type=Path, metavar="FOLDER", help="where the people are kept")
         stage.add_argument("--threads", type=int, default=2)
+        if name == "fusion":
+            _add_fusion_arguments(stage)
+            continue
+        stage.add_argument("--people", required=True, type=Path, metavar="FOLDER", help="where the people are kept")
         if name in ("people", "rare", "moved"):
             stage.add_argument("--count", type=int, default=10_000)
             stage.add_argument("--part", type=int, default=0, help="this process's share, counted from 0 ...")
@@ -34,9 +41,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=run)
 
 
+def _add_fusion_arguments(stage: argparse.ArgumentParser) -> None:
+    stage.add_argument("--run", dest="folder", required=True, type=Path, metavar="FOLDER", help="where the run is kept")
+    stage.add_argument("--config", default="cpu", help="smoke, cpu, gpu, or a TOML file (default: cpu)")
+    stage.add_argument("--photos", type=Path, metavar="FOLDER", help="photographs to learn from, too; never copied")
+    stage.add_argument("--folders", nargs="*", metavar="NAME", help="only these folders of --photos")
+    stage.add_argument("--until", type=int, metavar="STEP", help="stop there; the same command goes on later")
+    stage.add_argument("--keep", action="store_true", help="put what the run has learned into the package's weights")
+
+
 def run(args: argparse.Namespace) -> int:
     import torch
 
+    if args.stage == "fusion":
+        return _fusion(WeightStore(args.weights_dir), args)
     if args.stage not in ("people", "rare", "moved") and not any(args.people.glob("[0-9][0-9][0-9][0-9].npz")):
         return usage("there are no people in that folder; make them with: train people")
     torch.set_num_threads(args.threads)
@@ -126,7 +144,51 @@ def _parser(store: WeightStore, args: argparse.Namespace) -> None:
     print()
 
 
-_STAGES: dict[str, tuple[Callable[[WeightStore, argparse.Namespace], None], str]] = {
+def _fusion(store: WeightStore, args: argparse.Namespace) -> int:
+    from g2face_model.training.fusion import read_config
+
+    try:
+        config = read_config(args.config)
+    except ValueError as error:
+        return usage(str(error))
+    folders = [args.photos / name for name in args.folders or ["."]] if args.photos else []
+    photos = tuple(sorted(path for folder in folders for path in folder.rglob("*.jpg")))
+    if args.photos and not photos:
+        return usage("there is no .jpg in --photos")
+    trainer = _trainer(store, args, config, photos)
+    json.dump(trainer.train(until=args.until), sys.stdout)
+    print()
+    if args.keep:
+        trainer.keep({"config": args.config, "photos": str(len(photos))})
+    return 0
+
+
+def _trainer(store: WeightStore, args: argparse.Namespace, config: FusionConfig, photos: tuple[Path, ...]) -> Trainer:
+    import torch
+
+    from g2face_model.build import build_parts
+    from g2face_model.config import ModelConfig
+    from g2face_model.networks.generator import Generator
+    from g2face_model.rendering import keep_freed_memory
+    from g2face_model.training.draws import mean_latent
+    from g2face_model.training.fusion import Trainer
+    from g2face_model.training.fusion_pairs import PairMaker
+
+    keep_freed_memory()
+    torch.set_num_threads(args.threads)
+    generator = Generator()
+    generator.load_state_dict(store.tensors("generator"))
+    generator.eval().requires_grad_(False)
+    mean = mean_latent(generator)
+    generator.synthesis.to(getattr(torch, config.precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parts = build_parts(ModelConfig(threads=args.threads, weights_dir=args.weights_dir))
+    maker = PairMaker(
+        parts, generator, mean, photos, photographed=config.photographed, same=config.same, seed=config.seed
+    )
+    return Trainer(store, maker, config, args.folder)
+
+
+_STAGES: dict[str, tuple[Callable[[WeightStore, argparse.Namespace], object], str]] = {
     "people": (_people, "generate people: latents, pictures, meshes"),
     "rare": (_people, "generate people of rare age, sex and ancestry, as the mapping's predictor sees them"),
     "moved": (_people, "generate people that the mapping moved, to teach its predictor where it errs"),
@@ -135,4 +197,5 @@ _STAGES: dict[str, tuple[Callable[[WeightStore, argparse.Namespace], None], str]
     "describe": (_describe, "measure every person: embeddings, attributes, tones"),
     "mapping": (_mapping, "train the mapping and its predictors"),
     "gallery": (_gallery, "choose the people virtual identities are made from"),
+    "fusion": (_fusion, "train what fuses a virtual identity with the original inside the generator"),
 }

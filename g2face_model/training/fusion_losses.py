@@ -1,0 +1,97 @@
+"""What a fused face is to be: someone else, in the original's geometry and surroundings, and like a photograph.
+
+After G2Face (arXiv 2408.09458, section III-D), with the networks that this project has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from g2face_model.alignment import Matrix, invert
+from g2face_model.networks.graph import GraphNetwork
+from g2face_model.recognition import TorchRecogniser, caffe_levels
+from g2face_model.types import FaceMesh
+from g2face_model.weights import WeightStore
+
+JUDGE = "dlib"  # takes no part in training
+_STAGES, _KEPT = (3, 7, 11), 12  # nodes of faceres: the features of 112, 56 and 28 px
+_FEATURES_PX = 224
+
+
+class FeatureDistance(nn.Module):
+    """Mean L1 distance of the unit-length features of faceres' first layers: (N, 3, 256, 256) twice, in [-1, 1] -> ().
+
+    A perceptual loss (Johnson, Alahi and Fei-Fei, 2016; Zhang et al., 2018, eq. 1) on another network than theirs, so
+    it is not called by their names.
+    """
+
+    def __init__(self, store: WeightStore) -> None:
+        super().__init__()
+        graph = json.loads(store.metadata("faceres")["graph"])
+        first = {"nodes": graph["nodes"][:_KEPT], "outputs": {str(index): index for index in _STAGES}}
+        tensors = {k: v for k, v in store.tensors("faceres").items() if int(k.split(".")[1]) < _KEPT}
+        self.network = GraphNetwork(json.dumps(first), tensors).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, pictures: Tensor, wanted: Tensor) -> Tensor:
+        with torch.no_grad():
+            targets = self._features(wanted)
+        pairs = zip(self._features(pictures), targets, strict=True)
+        return torch.stack([(a - b).abs().sum(1).mean() for a, b in pairs]).mean()
+
+    def _features(self, pictures: Tensor) -> list[Tensor]:
+        small = F.interpolate(pictures, size=_FEATURES_PX, mode="bilinear", antialias=True)
+        levels = caffe_levels((small + 1) / 2)
+        return [F.normalize(x, dim=1) for x in self.network(levels).values()]
+
+
+def crops(pictures: Tensor, matrices: Sequence[Matrix], *, size: int) -> Tensor:
+    """Differentiable crops of pictures (N, C, S, S) by N matrices picture px -> crop px: (N, C, size, size)."""
+    side = pictures.shape[-1]
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    pixels = torch.stack([columns, rows, torch.ones_like(rows)], -1).float()  # (size, size, 3): x, y, 1
+    back = torch.from_numpy(np.stack([invert(matrix) for matrix in matrices])).float()
+    places = torch.einsum("hwk,njk->nhwj", pixels, back)
+    return F.grid_sample(pictures, (2 * places + 1) / side - 1, padding_mode="reflection", align_corners=False)
+
+
+def embed(recogniser: TorchRecogniser, pictures: Tensor, meshes: Sequence[FaceMesh]) -> Tensor:
+    """Pictures (N, 3, S, S) in [-1, 1] with their meshes -> unit vectors (N, D), differentiable."""
+    matrices = [recogniser.matrix(mesh) for mesh in meshes]
+    faces = crops((pictures + 1) / 2, matrices, size=recogniser.size)
+    return recogniser.embed_crops(faces.clamp(0, 1))
+
+
+def identity_loss(found: Tensor, original: Tensor, virtual: Tensor, *, aim: float, same: Tensor) -> Tensor:
+    """Towards the virtual identity and away from the original (section III-D, identity losses), per face (N, D):
+    1 - cos(found, virtual) + max(0, cos(found, original) - aim), the latter not where both are the `same` (N,)."""
+    towards = 1 - (found * virtual).sum(1)
+    alike = F.relu((found * original).sum(1) - aim) * (1 - same)
+    return (towards + alike).mean()
+
+
+def generator_loss(logits: Tensor) -> Tensor:
+    """Non-saturating (Goodfellow et al., 2014, section 3)."""
+    return F.softplus(-logits).mean()
+
+
+def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
+    return F.softplus(-real).mean() + F.softplus(made).mean()
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """R1: half the mean squared gradient at photographs (Mescheder, Geiger and Nowozin, 2018, eq. 9)."""
+    real = real.detach().requires_grad_()
+    score = discriminator(real).mean((1, 2, 3)).sum()
+    (slope,) = torch.autograd.grad(score, real, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean() / 2
+
+
+def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The sum of all terms, each times its weight."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
