@@ -54,9 +54,7 @@ def main(orders: Orders) -> None:
     reached = _Points(orders)
     event.listen(site.vault_engine, "before_cursor_execute", lambda *seen: reached(seen[2]))
     event.listen(site.vault_engine, "commit", lambda _: reached("COMMIT"))
-    recovery = Recovery(
-        site.vault_engine, site.keyring, _Master(site, reached), rules=site.rules, pseudonym=site.pseudonym
-    )
+    recovery = site.recovery_with(_Master(site, reached))
     _duties(recovery, site)[orders.duty](orders.request_id)
     reached("answer")
     site.close()

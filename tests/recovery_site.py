@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +13,13 @@ import numpy as np
 from sqlalchemy import Engine
 
 from backend.custody import audit, database, key_files, master, opening, seal
-from backend.custody.audit import AuditLog, Head
+from backend.custody.audit import AuditLog
+from backend.custody.heads import AuditHeads
 from backend.custody.keyring import Keyring
 from backend.custody.pseudonyms import pseudonym
 from backend.custody.records import NewEvent, RecoveryRequest, RequestKind, SealedRecord, SubjectRef
-from backend.custody.recovery import Recovery, Retrieved, Rules
+from backend.custody.recovery import Opener, Recovery, Retrieved, Rules
+from backend.custody.signing import SigningKey
 from backend.custody.unseal import MasterKey
 from backend.custody.vault import SEALED, Vault, digests
 from backend.errors import BlobMissingError
@@ -32,6 +33,7 @@ ADA, BO, CY, DEE = (digit * 32 for digit in "1234")
 SUBJECT = "Ada Example"
 RULES = Rules(approvals=1, request_lasts=timedelta(hours=72), retrieval_lasts=timedelta(minutes=15))
 PSEUDONYM_KEY = b"pseudonym key of the tests......"
+VOUCHER_KEY = b"voucher key of the tests........"
 
 
 @dataclass
@@ -47,7 +49,6 @@ class Site:
     rules: Rules = RULES
     published: dict[str, bytes] = field(default_factory=dict)
     originals: dict[str, Image] = field(default_factory=dict)
-    known_head: Callable[[], Head | None] = lambda: None
     digests_logged: bool = True
 
     @classmethod
@@ -90,14 +91,24 @@ class Site:
     @property
     def recovery(self) -> Recovery:
         """What is tested."""
+        return self.recovery_with(self.master)
+
+    def recovery_with(self, master: Opener) -> Recovery:
+        """The same with another master key."""
         return Recovery(
             self.vault_engine,
             self.keyring,
-            self.master,
+            master,
             rules=self.rules,
             pseudonym=self.pseudonym,
-            known_head=lambda: self.known_head(),
+            heads=self.heads,
+            voucher_key=VOUCHER_KEY,
         )
+
+    @property
+    def heads(self) -> AuditHeads:
+        """The exported heads of the audit log."""
+        return AuditHeads(self.folder / "heads.jsonl", SigningKey.ensure(self.folder / "signing.key"))
 
     def pseudonym(self, ref: SubjectRef) -> str:
         """The subject's keyed hash."""

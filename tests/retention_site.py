@@ -83,7 +83,7 @@ def opened(
     vault_engine, keys_engine = database.open_vault(vault_url), database.open_keys(keys_url)
     key = SigningKey.ensure(folder / "admin" / "signing.key")
     delivered: list[bytes] = []
-    heads = AuditHeads(folder / "admin" / "heads.jsonl", key, deliver=deliver or delivered.append)
+    heads = AuditHeads(folder / "admin" / "heads.jsonl", key, carry=deliver or delivered.append)
     keyring = Keyring(keys_engine, lambda: MASTER.public_key)
     retention = Retention(vault_engine, keyring, grace=grace, pseudonym=pseudonym, signing_key=key, heads=heads)
     try:

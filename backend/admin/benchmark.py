@@ -21,10 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from backend.custody import database, master, pseudonyms
+from backend.custody.heads import AuditHeads
 from backend.custody.keyring import Keyring
 from backend.custody.records import NewEvent, SealedRecord, SubjectRef
 from backend.custody.recovery import Recovery, Rules
 from backend.custody.seal import seal_record
+from backend.custody.signing import SigningKey
 from backend.custody.unseal import MasterKey
 from backend.custody.vault import SEALED, Vault, digests
 from g2face_model import images, recovery
@@ -77,7 +79,13 @@ class _Bench:
         self._keyring = Keyring(keys, partial(master.read_public, folder / "master.pub"))
         pseudonym = partial(pseudonyms.pseudonym, bytes(32))
         self._recovery = Recovery(
-            vault, self._keyring, MasterKey(folder / "master.key"), rules=_RULES, pseudonym=pseudonym
+            vault,
+            self._keyring,
+            MasterKey(folder / "master.key"),
+            rules=_RULES,
+            pseudonym=pseudonym,
+            heads=AuditHeads(folder / "heads.jsonl", SigningKey.ensure(folder / "signing.key")),
+            voucher_key=bytes(32),
         )
 
     def face(self, *, side_px: int, seed: int) -> Times:

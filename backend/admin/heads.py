@@ -1,4 +1,4 @@
-"""From the settings to the signed heads of the audit log, and to the command that takes each of them elsewhere."""
+"""From the settings to the signed heads of the audit log, and to the command that takes them elsewhere."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def audit_heads(settings: Settings) -> AuditHeads:
     Raises `MasterKeyError`, and `ConfigError` for a command that cannot be one.
     """
     key = SigningKey.ensure(settings.signing_key())
-    return AuditHeads(settings.audit_heads(), key, deliver=_deliver(settings.admin.heads_command))
+    return AuditHeads(settings.audit_heads(), key, carry=_carry(settings.admin.heads_command))
 
 
-def _deliver(command: str | None) -> Callable[[bytes], None]:
+def _carry(command: str | None) -> Callable[[bytes], None]:
     if command is None:
-        return lambda _line: None
+        return lambda _lines: None
     try:
         arguments = shlex.split(command)
     except ValueError:
@@ -36,11 +36,11 @@ def _deliver(command: str | None) -> Callable[[bytes], None]:
     return partial(_run, arguments)
 
 
-def _run(arguments: list[str], line: bytes) -> None:
+def _run(arguments: list[str], lines: bytes) -> None:
     """No shell, and nothing of what the command says: it may speak of addresses and keys."""
     quiet = subprocess.DEVNULL
     try:
-        subprocess.run(arguments, input=line, stdout=quiet, stderr=quiet, timeout=_COMMAND_S, check=True)  # noqa: S603
+        subprocess.run(arguments, input=lines, stdout=quiet, stderr=quiet, timeout=_COMMAND_S, check=True)  # noqa: S603
     except subprocess.CalledProcessError as error:
         raise AuditError(f"the command for the audit log's head ended with status {error.returncode}") from None
     except subprocess.TimeoutExpired:

@@ -65,7 +65,14 @@ def open_office(settings: Settings, stack: ExitStack) -> Office:
         accounts=accounts,
         audit=AuditLog(vault),
         recovery=Recovery(
-            vault, keyring, master, rules=rules, pseudonym=pseudonym, known_head=heads.last, may_approve=may_approve
+            vault,
+            keyring,
+            master,
+            rules=rules,
+            pseudonym=pseudonym,
+            heads=heads,
+            voucher_key=settings.voucher_key(),
+            may_approve=may_approve,
         ),
         retention=Retention(vault, keyring, grace=grace, pseudonym=pseudonym, signing_key=signing_key, heads=heads),
         heads=heads,

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.custody.records import MAX_SUBJECT_CHARACTERS, RecoveryRequest, RequestKind, RequestState
-from backend.errors import ApprovalRequiredError, BackendError, ForbiddenError, OfficeError, RequestStateError
+from backend.errors import (
+    ApprovalRequiredError,
+    BackendError,
+    ForbiddenError,
+    KeyShreddedError,
+    OfficeError,
+    RequestStateError,
+)
 
 MAX_REASON_CHARACTERS = 2000
 MAX_REFERENCE_CHARACTERS = 200
@@ -59,6 +66,7 @@ def opened(request: RecoveryRequest, *, rules: Rules) -> RecoveryRequest:
         approvals_needed=rules.approvals,
         approved_by=(),
         state=RequestState.OPEN,
+        vouched=True,
         expires_at=request.created_at + rules.request_lasts,
     )
     return beginning if rules.approvals else _approved(beginning, now=request.created_at, rules=rules)
@@ -67,6 +75,7 @@ def opened(request: RecoveryRequest, *, rules: Rules) -> RecoveryRequest:
 def approve(request: RecoveryRequest, *, approver: str, now: datetime, rules: Rules) -> RecoveryRequest:
     """One more approval; the last one that is needed opens the time for retrieving."""
     _require(request, RequestState.OPEN, now=now)
+    _require_vouched(request)
     if approver == request.requested_by:
         raise RefusedError("own_request", ForbiddenError("a request is approved by somebody else than who made it"))
     if approver in request.approved_by:
@@ -96,13 +105,14 @@ def retrieve(
 ) -> RecoveryRequest:
     """Used up, by whoever asked and nobody else.
 
-    Approvals are counted again, under the rules of now: rules that became stricter hold for what is under way too, and
-    a state that somebody wrote into the database is no approval. Of whoever may approve no longer, none counts.
+    Approvals are counted again, under the rules of now: rules that became stricter hold for what is under way too. Of
+    whoever may approve no longer, none counts; and none at all when somebody else wrote into the request.
     """
     _require_requester(request, by)
     if request.state is RequestState.OPEN and not is_due(request, now):
         raise RefusedError("not_approved", ApprovalRequiredError("a second person has to approve this request first"))
     _require(request, RequestState.APPROVED, now=now)
+    _require_vouched(request)
     others = {one for one in request.approved_by if one != request.requested_by and may_approve(one)}
     if len(others) < max(request.approvals_needed, rules.approvals):
         raise RefusedError("not_approved", ApprovalRequiredError("more people have to approve now: make a new request"))
@@ -158,6 +168,14 @@ def _require(request: RecoveryRequest, *states: RequestState, now: datetime) -> 
     state = expire(request, now=now).state
     if state not in states:
         raise RefusedError(f"is_{state}", RequestStateError(f"request {request.request_id} is {state}"))
+
+
+def _require_vouched(request: RecoveryRequest) -> None:
+    if request.kind is RequestKind.ACCESS and request.subject_id is None:  # as shredding leaves it
+        raise RefusedError("shredded", KeyShreddedError("the subject has withdrawn and their key is destroyed"))
+    if not request.vouched:
+        message = f"request {request.request_id} is not what was asked and approved here: make a new one"
+        raise RefusedError("not_vouched", RequestStateError(message))
 
 
 def _require_requester(request: RecoveryRequest, by: str) -> None:

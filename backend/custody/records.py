@@ -115,7 +115,7 @@ class RecoveryRequest:
 
     A recovery names a photo and its faces; an access names a subject. `reason` and `reference` (of the dispute) are
     their words and stay out of the audit log. `expires_at`: until it is approved, the end of deciding; then, the end of
-    retrieving.
+    retrieving. `vouched`: the admin has made it what it is (see `vouching`).
     """
 
     request_id: str
@@ -135,6 +135,7 @@ class RecoveryRequest:
     expires_at: datetime
     decided_at: datetime | None = None
     retrieved_at: datetime | None = None
+    vouched: bool = False
 
 
 class WithdrawalState(StrEnum):

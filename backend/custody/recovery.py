@@ -2,8 +2,9 @@
 
 Every step and every refusal is in the audit log, in the same transaction as what it did. Retrieving has two: first the
 request is used up together with the events that say what is about to be opened, then, after everything was opened and
-checked, the outcome is logged, and only then the pixels leave. Whoever dies in between has used the request up. What
-needs no key is checked before, so that a request is not used up for nothing.
+checked, the outcome is logged, and only then the pixels leave. In between a signed head says how far the log goes and
+that the request has ended, where nobody who can write to the database takes it back. Whoever dies on the way has used
+the request up. What needs no key is checked before, so that a request is not used up for nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
-from backend.custody import audit, database, lifecycle, request_events, requests, restoration, withdrawals
-from backend.custody.audit import Head
+from backend.custody import audit, database, lifecycle, request_events, restoration, withdrawals
+from backend.custody.audit import AuditLog
+from backend.custody.heads import AuditHeads
 from backend.custody.keyring import Keyring
 from backend.custody.lifecycle import RefusedError
 from backend.custody.lifecycle import Rules as Rules
@@ -34,6 +36,7 @@ from backend.custody.records import (
     SubjectRef,
     WithdrawalState,
 )
+from backend.custody.requests import Requests
 from backend.custody.restoration import FaceCrop as FaceCrop
 from backend.custody.restoration import RetrievedPhoto as RetrievedPhoto
 from backend.custody.vault import Vault
@@ -74,12 +77,12 @@ class Retrieved:
 class Recovery:
     """Requests for originals, in the vault's database.
 
-    `pseudonym` gives a subject's keyed hash; `known_head` how far the audit log is known to have gone, from what was
-    exported: where the log does not lead there, somebody put the database back to an older state, in which requests
-    that were used up are not, and nothing is approved or opened. `may_approve` says whether an account is an approver's
-    at the moment: where it is not any more, what it approved before does not count.
+    `pseudonym` gives a subject's keyed hash. `heads` know how far the audit log went, and which requests had ended:
+    where the log does not lead there, somebody put the database back to an older state, and nothing is approved or
+    opened. `voucher_key`: see `vouching`. `may_approve` says whether an account is an approver's at the moment: where
+    it is not any more, what it approved before does not count.
 
-    All methods raise `AuditError` when the audit log cannot be written; nothing was done then.
+    All methods raise `AuditError` when the audit log or a head cannot be written; nothing was opened then.
     """
 
     def __init__(
@@ -90,15 +93,15 @@ class Recovery:
         *,
         rules: Rules,
         pseudonym: Callable[[SubjectRef], str],
-        known_head: Callable[[], Head | None] = lambda: None,
+        heads: AuditHeads,
+        voucher_key: bytes,
         may_approve: Callable[[str], bool] = lambda _: True,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self._engine, self._master, self._rules = vault_engine, master, rules
-        self._vault = Vault(vault_engine)
-        self._finder = Finder(self._vault, keyring)
-        self._pseudonym, self._known_head, self._new_id = pseudonym, known_head, new_id
-        self._may_approve = may_approve
+        self._audit, self._heads, self._requests = AuditLog(vault_engine), heads, Requests(voucher_key)
+        self._finder = Finder(Vault(vault_engine), keyring)
+        self._pseudonym, self._may_approve, self._new_id = pseudonym, may_approve, new_id
 
     def request(
         self,
@@ -141,7 +144,7 @@ class Recovery:
             subjects = self._finder.subjects(opened)
             with self._writing() as connection:
                 self._refuse_withdrawn(connection, subjects)
-                requests.add(connection, opened)
+                self._requests.add(connection, opened)
                 audit.append(connection, request_events.opened(opened, self._pseudonym), now=now)
         return opened
 
@@ -149,7 +152,7 @@ class Recovery:
         """The request, expired if its time is over. Raises `RequestMissingError`, `CustodyUnavailableError`."""
         self._expire(now=now, request_id=request_id)
         with database.reading(self._engine) as connection:
-            request = requests.get(connection, request_id)
+            request = self._requests.get(connection, request_id)
         if request is None:
             raise RequestMissingError(_MISSING)
         return request
@@ -167,7 +170,7 @@ class Recovery:
         """Requests, newest first, of those made before the moment `before`. Raises `CustodyUnavailableError`."""
         self._expire(now=now)
         with database.reading(self._engine) as connection:
-            return requests.listed(
+            return self._requests.listed(
                 connection, state=state, project_id=project_id, requested_by=requested_by, before=before, limit=limit
             )
 
@@ -201,10 +204,11 @@ class Recovery:
         self._expire(now=now, request_id=request_id)
         with self._refusals("retrieve", request_id, by=by, now=now):
             with database.reading(self._engine) as connection:
-                request = _known(connection, request_id)
+                request = self._known(connection, request_id)
             self._used_up(request, by=by, now=now)  # before anything else is looked at
             locked, left_out = self._find(request, published, now=now)
             self._use_up(request_id, locked, by=by, now=now)
+            self._remember_end(request_id, now=now)
             photos = tuple(self._open(one, request_id) for one in locked)
             retrieved = Retrieved(request_id, photos, not self._rules.forensic_mark, left_out)
             self._log(_outcome(retrieved, by), now=now)
@@ -226,22 +230,24 @@ class Recovery:
         """One step and the event that tells of it."""
         self._expire(now=now, request_id=request_id)
         with self._refusals(name, request_id, by=by, now=now), self._writing() as connection:
-            before = _known(connection, request_id)
+            before = self._known(connection, request_id)
             after = step(before)
             if name == "approve":
-                self._refuse_older_log(connection)
-            requests.replace(connection, before, after, now=now)
+                self._refuse_older(connection, request_id)
+            self._requests.replace(connection, before, after, now=now)
             audit.append(connection, [request_events.stepped(before, after, by)], now=now)
+        if after.state not in lifecycle.UNDECIDED:
+            self._remember_end(request_id, now=now)
         return after
 
     def _use_up(self, request_id: str, locked: Sequence[Locked], *, by: str, now: datetime) -> None:
         """The request's end, and what will be opened: on the disk before anything is."""
         with self._writing() as connection:
-            before = _known(connection, request_id)
+            before = self._known(connection, request_id)
             after = self._used_up(before, by=by, now=now)
-            self._refuse_older_log(connection)
+            self._refuse_older(connection, request_id)
             self._refuse_withdrawn(connection, {record.subject for one in locked for record, _ in one.records})
-            requests.replace(connection, before, after, now=now)
+            self._requests.replace(connection, before, after, now=now)
             audit.append(connection, [_intent(request_id, one, by) for one in locked], now=now)
 
     def _used_up(self, request: RecoveryRequest, *, by: str, now: datetime) -> RecoveryRequest:
@@ -265,27 +271,35 @@ class Recovery:
 
     def _expire(self, *, now: datetime, request_id: str | None = None) -> int:
         with database.reading(self._engine) as connection:
-            if not requests.due(connection, now=now, request_id=request_id, limit=1):
+            if not self._requests.due(connection, now=now, request_id=request_id, limit=1):
                 return 0
         count = 0
         while True:
             with self._writing() as connection:
-                due = requests.due(connection, now=now, request_id=request_id, limit=_BATCH)
+                due = self._requests.due(connection, now=now, request_id=request_id, limit=_BATCH)
                 for one in due:
-                    requests.replace(connection, one, lifecycle.expire(one, now=now), now=now)
+                    self._requests.replace(connection, one, lifecycle.expire(one, now=now), now=now)
                 audit.append(connection, [request_events.expired(one) for one in due], now=now)
             count += len(due)
             if len(due) < _BATCH:
                 return count
 
-    def _refuse_older_log(self, connection: Connection) -> None:
+    def _refuse_older(self, connection: Connection, request_id: str) -> None:
+        """Refuse what an older database, or an older row, brings back."""
         try:
-            head = self._known_head()
+            head, ended = self._heads.last(), self._heads.ended(request_id)
         except CustodyError as error:
             raise RefusedError("log_unknown", error) from None
         if head is not None and not audit.holds(connection, head):
             message = f"the audit log does not lead to its exported head {head.seq}: an older database was put back"
             raise RefusedError("log_older", AuditBrokenError(message))
+        if ended or any(audit.find(connection, action, request_id) for action in request_events.ENDINGS):
+            told = RequestStateError(f"request {request_id} has ended before, and was put back")
+            raise RefusedError("put_back", told)
+
+    def _remember_end(self, request_id: str, *, now: datetime) -> None:
+        """Where the databases' writers cannot reach: the request comes back with no older row of it."""
+        self._heads.export(self._audit.head, now=now, ended=[request_id])
 
     def _refuse_withdrawn(self, connection: Connection, subjects: Iterable[SubjectRef]) -> None:
         for ref in [ref for subject in subjects for ref in subject.covering]:
@@ -306,6 +320,13 @@ class Recovery:
             self._log(request_events.refused(step, request_id, reason=refused.code, by=by), now=now)
             raise refused.told from None
 
+    def _known(self, connection: Connection, request_id: str) -> RecoveryRequest:
+        request = self._requests.get(connection, request_id)
+        if request is not None:
+            return request
+        missing = RequestMissingError(_MISSING)
+        raise RefusedError("missing", missing) if _ID.fullmatch(request_id) else missing  # the log takes ids only
+
     def _log(self, event: NewEvent, *, now: datetime) -> None:
         with self._writing() as connection:
             audit.append(connection, [event], now=now)
@@ -316,14 +337,6 @@ class Recovery:
         with database.writing(self._engine, failure=AuditError) as connection:
             audit.hold(connection)
             yield connection
-
-
-def _known(connection: Connection, request_id: str) -> RecoveryRequest:
-    request = requests.get(connection, request_id)
-    if request is not None:
-        return request
-    missing = RequestMissingError(_MISSING)
-    raise RefusedError("missing", missing) if _ID.fullmatch(request_id) else missing  # the log takes ids only
 
 
 def _intent(request_id: str, locked: Locked, by: str) -> NewEvent:

@@ -9,6 +9,9 @@ from backend.custody.records import NewEvent, RecoveryRequest, RequestState, Sub
 CLOCK = "recovery"
 """Who ends the requests that time has passed."""
 
+ENDINGS = ("request.retrieving", "request.refused", "request.cancelled", "request.expired")
+"""After any of these nothing more becomes of a request."""
+
 
 def opened(request: RecoveryRequest, pseudonym: Callable[[SubjectRef], str]) -> list[NewEvent]:
     """A new request; and, where no second person is needed, that it went without one."""

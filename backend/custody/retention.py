@@ -196,21 +196,25 @@ class Retention:
         before is not signed as if it did."""
         shredded: set[str] = set()
         try:
-            last = self._last(now=now, actor=actor, accept_log=accept_log)
-            head = audit.verify(_noting(self._log.events(after=last.seq), shredded), start=last)
+            end = self._verified(self._start(now=now, actor=actor, accept_log=accept_log), shredded)
+            # what was added meanwhile is verified in its turn
+            head = self._heads.export(lambda: self._verified(end, shredded), now=now, shredded=shredded)
         except AuditError as error:
             return None, str(error)
         try:
-            self._heads.export(head, now=now, shredded=shredded)
+            self._heads.deliver()
         except AuditError as error:
             return head, str(error)
         return head, None
 
-    def _last(self, *, now: datetime, actor: str, accept_log: bool) -> Head:
-        """From where on the log is to be verified. Raises `AuditError` when it does not lead there."""
+    def _verified(self, start: Head, shredded: set[str]) -> Head:
+        return audit.verify(_noting(self._log.events(after=start.seq), shredded), start=start)
+
+    def _start(self, *, now: datetime, actor: str, accept_log: bool) -> Head:
+        """From where on the log is to be verified. Raises `AuditError` when it does not lead to the last head."""
         last = self._heads.last() or audit.START
         if self._log.holds(last):
-            return last
+            return self._heads.swept() or audit.START
         if not accept_log:
             raise AuditError(f"the audit log does not lead to the head at event {last.seq} that was exported")
         detail: Detail = {"seq": last.seq, "hash": last.hash}

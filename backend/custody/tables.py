@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    inspect,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -68,12 +69,17 @@ def _add_requests_and_withdrawals(connection: Connection) -> None:
     _vault.create_all(connection, tables=[recovery_requests, approvals, withdrawals])
 
 
+def _add_vouchers(connection: Connection) -> None:
+    if "voucher" not in {column["name"] for column in inspect(connection).get_columns("recovery_requests")}:
+        connection.exec_driver_sql("ALTER TABLE recovery_requests ADD COLUMN voucher VARCHAR(64)")
+
+
 def _add_retired_master_keys(connection: Connection) -> None:
     _keys.create_all(connection, tables=[retired_master_keys])
 
 
 _vault, _keys = MetaData(), MetaData()
-VAULT = Schema(_vault, _version_table("vault_version", _vault), steps=(_add_requests_and_withdrawals,))
+VAULT = Schema(_vault, _version_table("vault_version", _vault), steps=(_add_requests_and_withdrawals, _add_vouchers))
 KEYS = Schema(_keys, _version_table("keyring_version", _keys), steps=(_add_retired_master_keys,))
 
 REMAINDER_INDEX = -1
@@ -117,6 +123,7 @@ recovery_requests = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("decided_at", UtcDateTime),
     Column("retrieved_at", UtcDateTime),
+    Column("voucher", String(64)),  # the admin's, for all that the request says and who approved it
     Index("recovery_requests_of_state", "state", "expires_at"),
 )
 

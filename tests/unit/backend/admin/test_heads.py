@@ -27,7 +27,7 @@ def settings(folder: Path, command: str | None) -> Settings:
 
 def test_without_a_command_the_file_is_all(tmp_path: Path) -> None:
     exported = audit_heads(settings(tmp_path, None))
-    exported.export(HEAD, now=NOW)
+    exported.export(lambda: HEAD, now=NOW)
     assert exported.last() == HEAD
     assert (tmp_path / "admin" / "audit-heads.jsonl").exists()
 
@@ -39,7 +39,8 @@ def test_the_command_gets_each_line(tmp_path: Path) -> None:
     command = f'{sys.executable} -c "{program}" "{told}"'
     exported = audit_heads(settings(tmp_path, command))
     for _ in range(2):
-        exported.export(HEAD, now=NOW)
+        exported.export(lambda: HEAD, now=NOW)
+        exported.deliver()
     lines = told.read_bytes().splitlines(keepends=True)
     assert [decode(line, read_public(tmp_path / "admin" / "signing.pub")).head for line in lines] == [HEAD, HEAD]
 
@@ -57,8 +58,9 @@ def test_one_that_fails_is_told_of(
 ) -> None:
     monkeypatch.setattr(heads, "_COMMAND_S", 1)
     exported = audit_heads(settings(tmp_path, command))
+    exported.export(lambda: HEAD, now=NOW)
     with pytest.raises(AuditError, match=said) as caught:
-        exported.export(HEAD, now=NOW)
+        exported.deliver()
     assert "nowhere" not in str(caught.value)
     assert exported.last() == HEAD, "it is in the file all the same"
     assert capfd.readouterr().err == ""

@@ -14,6 +14,7 @@ from sealed_photos import NOW, PROJECT
 from sqlalchemy import Connection, Engine, Integer, MetaData, Table, func, inspect, select, text
 
 from backend.custody import database, tables
+from backend.custody.requests import Requests
 from backend.errors import AuditError, ConfigError, CustodyError, CustodyUnavailableError
 
 KEY = {"project_id": PROJECT, "subject_id": "x", "public_key": b"p", "sealed_private_key": b"s", "identity_seed": b"i"}
@@ -99,6 +100,35 @@ def test_the_first_version_takes_every_step(database_url: str, schema: tables.Sc
     engine = database._open(database_url, schema)
     assert set(inspect(engine).get_table_names()) == set(schema.metadata.tables)
     engine.dispose()
+
+
+def test_requests_of_the_second_version_are_there_and_not_vouched_for(database_url: str) -> None:
+    """What was asked before is asked once more: nobody knows who wrote it."""
+    engine = database._open(database_url, dataclasses.replace(tables.VAULT, steps=tables.VAULT.steps[:1]))
+    with database.writing(engine) as connection:
+        connection.execute(text("ALTER TABLE recovery_requests DROP COLUMN voucher"))
+        asked = {
+            "request_id": "e" * 32,
+            "kind": "recovery",
+            "project_id": PROJECT,
+            "photo_id": "b" * 32,
+            "face_indices": "[0]",
+            "requested_by": "1" * 32,
+            "reason": "why",
+            "approvals_needed": 1,
+            "state": "open",
+            "created_at": NOW,
+            "expires_at": NOW,
+        }
+        connection.execute(tables.recovery_requests.insert().values(asked))
+    engine.dispose()
+    engine = database.open_vault(database_url)
+    with database.reading(engine) as connection:
+        assert connection.execute(select(tables.VAULT.version_table)).all() == [(3,)]
+        there = Requests(b"v" * 32).get(connection, "e" * 32)
+    engine.dispose()
+    assert there is not None
+    assert (there.reason, there.vouched) == ("why", False)
 
 
 def test_a_step_that_fails_leaves_the_old_version(database_url: str, keys_engine: Engine) -> None:

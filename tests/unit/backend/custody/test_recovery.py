@@ -18,7 +18,7 @@ from recovery_site import ADA, BO, CY, NOW, PROJECT, RULES, SUBJECT, Site, face,
 from sqlalchemy import event, text, update
 
 from backend.custody import audit, database, forensic_mark, withdrawals
-from backend.custody.audit import AuditLog, Head
+from backend.custody.audit import AuditLog
 from backend.custody.records import (
     NewEvent,
     RecoveryRequest,
@@ -134,12 +134,8 @@ def test_the_intent_is_on_the_disk_before_anything_is_opened(site: Site) -> None
             other.close()
             return site.master.unseal(record, key)
 
-    recovery_with(site, Master()).retrieve(request_id, by=ADA, published=site.give, now=NOW)
+    site.recovery_with(Master()).retrieve(request_id, by=ADA, published=site.give, now=NOW)
     assert seen == [[(ADA, "request.opened"), (BO, "request.approved"), (ADA, "request.retrieving")]]
-
-
-def recovery_with(site: Site, master: Any) -> Recovery:
-    return Recovery(site.vault_engine, site.keyring, master, rules=site.rules, pseudonym=site.pseudonym)
 
 
 def test_a_pilot_of_one_person_needs_nobody_else_and_the_log_says_so(site: Site) -> None:
@@ -274,7 +270,7 @@ def test_a_state_that_was_written_into_the_database_opens_nothing(site: Site) ->
     request_id = site.ask(site.add_photo(), 0).request_id
     with database.writing(site.vault_engine) as connection:
         connection.execute(update(recovery_requests).values(state="approved"))
-    refused(site, request_id, ApprovalRequiredError, "not_approved")
+    refused(site, request_id, RequestStateError, "not_vouched")
 
 
 # Time
@@ -397,7 +393,6 @@ def test_a_used_up_request_does_not_come_back_with_an_old_vault(small_site: Site
     next(steps)
     site.retrieve(request_id)
     head = AuditLog(site.vault_engine).head()
-    site.known_head = lambda: head
     next(steps)
     assert state(site, request_id) is RequestState.APPROVED  # the request is really back
     refused(site, request_id, AuditError, "log_older")
@@ -410,18 +405,14 @@ def test_a_used_up_request_does_not_come_back_with_an_old_vault(small_site: Site
 
 def test_a_head_on_the_chain_changes_nothing(site: Site) -> None:
     photo_id = site.add_photo()
-    for head in (None, audit.START, AuditLog(site.vault_engine).head()):
-        site.known_head = lambda head=head: head
+    for head in (audit.START, AuditLog(site.vault_engine).head()):
+        site.heads.export(lambda head=head: head, now=NOW)
         assert site.retrieve(site.approved(photo_id, 0).request_id).photos
 
 
 def test_without_knowing_how_far_the_log_went_nothing_is_opened(site: Site) -> None:
     request_id = site.approved(site.add_photo(), 0).request_id
-
-    def unreadable() -> Head:
-        raise AuditError("the exported heads of the audit log cannot be read")
-
-    site.known_head = unreadable
+    (site.folder / "heads.jsonl").write_bytes(b"nothing that we signed\n")
     refused(site, request_id, AuditError, "log_unknown")
     assert state(site, request_id) is RequestState.APPROVED
 
@@ -457,7 +448,7 @@ def test_when_the_log_cannot_be_written_nothing_is_opened_or_approved(site: Site
         audit.hold(connection)
         audit.append(connection, [NewEvent("somebody", "else.busy", photo_id)], now=NOW)
         for step in (
-            lambda: recovery_with(site, Untouched()).retrieve(approved, by=ADA, published=site.give, now=NOW),
+            lambda: site.recovery_with(Untouched()).retrieve(approved, by=ADA, published=site.give, now=NOW),
             lambda: site.recovery.approve(waiting, approver=BO, now=NOW),
             lambda: site.ask(photo_id, 0),
         ):
@@ -490,7 +481,7 @@ def test_without_the_intent_nothing_is_opened(site: Site) -> None:
     steps = fail_at(site, 1)
     next(steps)
     with pytest.raises(AuditError):
-        recovery_with(site, Untouched()).retrieve(request_id, by=ADA, published=site.give, now=NOW)
+        site.recovery_with(Untouched()).retrieve(request_id, by=ADA, published=site.give, now=NOW)
     next(steps)
     assert site.retrieve(request_id).photos
 
