@@ -89,13 +89,13 @@ class MeshLandmarker:
 
     def refine(self, image: Image, mesh: FaceMesh) -> FaceMesh:
         """Run again on the crop that an existing mesh gives, for instance after the pixels have changed."""
-        return self._with_irises(image, *self._surface(image, _mesh_matrix(mesh.points)))
+        return self._with_irises(image, *self._surface(image, mesh_matrix(mesh.points)))
 
     def _settle(self, image: Image, found: tuple[Surface, float]) -> tuple[Surface, float]:
         """Repeat on the mesh's own box until that box is level with the crop it was found in."""
         matrix: Matrix | None = None
         for _ in range(_MAX_PASSES):
-            previous, matrix = matrix, _mesh_matrix(found[0])
+            previous, matrix = matrix, mesh_matrix(found[0])
             if previous is not None and abs(_turn(previous, matrix)) < _SETTLED:
                 break
             found = self._surface(image, matrix)
@@ -140,7 +140,7 @@ def _box_matrix(box: Box, quarter: int) -> Matrix:
     return square_matrix(centre, side_px, quarter * math.pi / 2, size=_MESH_SIZE)
 
 
-def _mesh_matrix(points: NDArray[np.floating[Any]], *, size: int = _MESH_SIZE, margin: float = _MESH_MARGIN) -> Matrix:
+def mesh_matrix(points: NDArray[np.floating[Any]], *, size: int = _MESH_SIZE, margin: float = _MESH_MARGIN) -> Matrix:
     """The square crop around a mesh, turned so that the outer corners of the eyes are level."""
     planar = points[:468, :2].astype(np.float64)
     across = planar[263] - planar[33]
@@ -184,7 +184,7 @@ class FanBackend:
 
     def landmarks(self, image: Image, box: Box, mesh: FaceMesh) -> Landmarks:  # noqa: ARG002
         """(68, 2) float32 px. FAN was trained on upright faces, so it sees a crop that the mesh has levelled."""
-        matrix = _mesh_matrix(mesh.points, size=_FAN_SIZE, margin=_FAN_MARGIN)
+        matrix = mesh_matrix(mesh.points, size=_FAN_SIZE, margin=_FAN_MARGIN)
         level = transform(mesh.points[:468, :2], matrix)
         rectangle = [*level.min(axis=0).tolist(), *level.max(axis=0).tolist()]
         pixels = warp(image, matrix, (_FAN_SIZE, _FAN_SIZE), border=cv2.BORDER_REPLICATE)

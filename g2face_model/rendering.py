@@ -24,7 +24,7 @@ class Renderer:
 
     def __init__(self, store: WeightStore, *, device: str, precision: str) -> None:
         self.device = torch.device(device)
-        self.dtype = _dtype(self.device, precision)
+        self.dtype = choose_dtype(self.device, precision)
         generator = Generator()
         generator.load_state_dict(store.tensors("generator"))
         generator.requires_grad_(False).eval().to(self.device, self.dtype)
@@ -41,7 +41,8 @@ class Renderer:
         return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
 
 
-def _dtype(device: torch.device, precision: str) -> torch.dtype:
+def choose_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """What to compute in; "auto" is bfloat16 where the processor is built for it."""
     if precision != "auto":
         return torch.float32 if precision == "float32" else torch.bfloat16
     # Processors without native bfloat16 emulate it, slower than float32.

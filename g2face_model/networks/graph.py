@@ -59,6 +59,8 @@ class GraphNode(nn.Module):
         if self.op == "maxpool":
             x, padding = self._padded(x, self.fields["kernel"], fill=float("-inf"))
             return F.max_pool2d(x, self.fields["kernel"], self.fields["stride"], padding)
+        if self.op == "pad_channels":
+            return F.pad(x, (0, 0, 0, 0, 0, self.fields["channels"]))
         return _PLAIN[self.op](x)
 
     def _padded(self, x: Tensor, kernel: int, *, fill: float) -> tuple[Tensor, int]:

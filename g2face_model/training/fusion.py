@@ -39,7 +39,7 @@ from g2face_model.weights import WeightStore, save_trained
 
 _HELD_OUT = 1_000_000  # pairs from this number on are never learned from
 _PATCH_PX = 96
-_WEIGHTS = {"pixel": 4.0, "feature": 1.0, "identity": 0.5, "adversarial": 0.05}
+_WEIGHTS = {"pixel": 4.0, "feature": 1.0, "identity": 0.5, "landmark": 5.0, "adversarial": 0.05}
 _AIMS = {"faceres": 0.507, "mobileface": 0.275}  # of the gate: how alike a released face should at most be
 
 
@@ -130,6 +130,7 @@ class Trainer:
         self.critic = Discriminator().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._recognisers = load_recognisers(store)
         self._features = losses.FeatureDistance(store).to(self._device)
+        self._mesh = losses.MeshDistance(store).to(self._device)
         self._optimizers = {
             "head": torch.optim.Adam(self.learned["head"].parameters(), config.head_rate, betas=(0.9, 0.99)),
             "fusion": torch.optim.Adam(self._groups(), config.learning_rate, betas=(0.9, 0.99)),
@@ -221,6 +222,7 @@ class Trainer:
             "pixel": F.l1_loss(drawn, batch.wanted),
             "feature": self._features(drawn, batch.wanted),
             "identity": self._identity(drawn, batch),
+            "landmark": self._mesh(drawn, batch.wanted, [pair.mesh for pair in batch.pairs]),
         }
         if since >= config.critic_from:
             with self._autocast():

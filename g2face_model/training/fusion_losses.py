@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from g2face_model.alignment import Matrix, invert
+from g2face_model.importers.tflite import graph
+from g2face_model.landmarks import mesh_matrix
 from g2face_model.networks.graph import GraphNetwork
 from g2face_model.recognition import TorchRecogniser, caffe_levels
 from g2face_model.types import FaceMesh
@@ -21,7 +23,8 @@ from g2face_model.weights import WeightStore
 
 JUDGE = "dlib"  # takes no part in training
 _STAGES, _KEPT = (3, 7, 11), 12  # nodes of faceres: the features of 112, 56 and 28 px
-_FEATURES_PX = 224
+_FEATURES_PX, _MESH_PX = 224, 192
+_OUTER_CORNERS = (33, 263)  # of the eyes
 
 
 class FeatureDistance(nn.Module):
@@ -33,8 +36,8 @@ class FeatureDistance(nn.Module):
 
     def __init__(self, store: WeightStore) -> None:
         super().__init__()
-        graph = json.loads(store.metadata("faceres")["graph"])
-        first = {"nodes": graph["nodes"][:_KEPT], "outputs": {str(index): index for index in _STAGES}}
+        nodes = json.loads(store.metadata("faceres")["graph"])["nodes"]
+        first = {"nodes": nodes[:_KEPT], "outputs": {str(index): index for index in _STAGES}}
         tensors = {k: v for k, v in store.tensors("faceres").items() if int(k.split(".")[1]) < _KEPT}
         self.network = GraphNetwork(json.dumps(first), tensors).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -48,6 +51,34 @@ class FeatureDistance(nn.Module):
         small = F.interpolate(pictures, size=_FEATURES_PX, mode="bilinear", antialias=True)
         levels = caffe_levels((small + 1) / 2)
         return [F.normalize(x, dim=1) for x in self.network(levels).values()]
+
+
+class MeshDistance(nn.Module):
+    """Mean distance of the face meshes of pictures (N, 3, 256, 256) and of their answers, over the distance between
+    the outer corners of the eyes: () (the paper's landmark loss, with 468 points for 68). `meshes` say where to look.
+
+    The mesh network is the engine's own, as torch.
+    """
+
+    def __init__(self, store: WeightStore) -> None:
+        super().__init__()
+        arrays, description = graph(store.file("face_mesh.tflite"), {"points": 0})
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        self.network = GraphNetwork(description, tensors).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, pictures: Tensor, wanted: Tensor, meshes: Sequence[FaceMesh]) -> Tensor:
+        matrices = [mesh_matrix(mesh.points) for mesh in meshes]
+        with torch.no_grad():
+            targets = self._points(wanted, matrices)
+        unit = (targets[:, _OUTER_CORNERS[0]] - targets[:, _OUTER_CORNERS[1]]).norm(dim=1)
+        distances = (self._points(pictures, matrices) - targets).norm(dim=2).mean(1)
+        return (distances / unit.clamp_min(1.0)).mean()
+
+    def _points(self, pictures: Tensor, matrices: Sequence[Matrix]) -> Tensor:
+        """(N, 468, 2) in px of the crops."""
+        faces = crops((pictures + 1) / 2, matrices, size=_MESH_PX)
+        points: Tensor = self.network(faces)["points"].reshape(len(pictures), -1, 3)[..., :2]
+        return points
 
 
 def crops(pictures: Tensor, matrices: Sequence[Matrix], *, size: int) -> Tensor:

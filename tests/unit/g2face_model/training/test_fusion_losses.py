@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from g2face_model import images
 from g2face_model.alignment import warp
+from g2face_model.landmarks import MeshLandmarker
 from g2face_model.networks.discriminator import Discriminator
 from g2face_model.training import fusion_losses as losses
+from g2face_model.types import Box
 from g2face_model.weights import WeightStore
 
 
@@ -73,3 +79,17 @@ def test_features_notice_structure_and_not_who_computed_it(store: WeightStore) -
     far.backward()
     assert other.grad is not None
     assert float(other.grad.abs().sum()) > 0
+
+
+def test_a_face_that_is_moved_is_as_far_as_it_was_moved(store: WeightStore, faces_dir: Path) -> None:
+    photograph = images.decode((faces_dir / "pairs" / "0001.jpg").read_bytes())
+    small = cv2.resize(photograph, (256, 256), interpolation=cv2.INTER_AREA)
+    mesh = MeshLandmarker(store).mesh(small, Box(70, 60, 190, 200, 1.0))
+    picture = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 127.5 - 1
+    moved = picture.roll(4, dims=3).requires_grad_()
+    distance = losses.MeshDistance(store)(moved, picture, [mesh])
+    unit = float(np.linalg.norm(mesh.points[33, :2] - mesh.points[263, :2]))
+    assert distance.item() == pytest.approx(4 / unit, rel=0.3)
+    distance.backward()
+    assert moved.grad is not None
+    assert float(moved.grad.abs().sum()) > 0
