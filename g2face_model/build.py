@@ -16,6 +16,7 @@ from g2face_model.generation import FaceGenerator, GalleryGenerator
 from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityModel
 from g2face_model.landmarks import FanBackend, LandmarkBackend, MeshBackend, MeshLandmarker
+from g2face_model.official import OfficialGenerator
 from g2face_model.parsing import FaceParser
 from g2face_model.recognition import OnnxRecogniser, Recogniser, load_recognisers
 from g2face_model.rendering import Renderer
@@ -60,6 +61,8 @@ def _generator(config: ModelConfig, store: WeightStore, device: str) -> FaceGene
     if config.engine == "gallery":
         renderer = Renderer(store, device=device, precision=config.precision)
         return GalleryGenerator(IdentityModel.load(store), renderer, candidates=config.candidates)
+    if config.engine == "g2face-official":
+        return OfficialGenerator(store, device=device, candidates=config.candidates)
     raise WeightsError(f"there is no engine {config.engine!r} in this version")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from g2face_model.recognition import RECOGNISERS, OnnxSpec
+from g2face_model.types import Engine
 
-Engine = Literal["gallery", "g2face", "g2face-official"]
 VERSIONS: Mapping[Engine, str] = {
     "gallery": "g2face-1",
     "g2face": "g2face-2",

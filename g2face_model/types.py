@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Floats = NDArray[np.float32]
+Engine = Literal["gallery", "g2face", "g2face-official"]  # who makes the new faces: see `ModelConfig.engine`
 
 
 @dataclass(frozen=True, slots=True)

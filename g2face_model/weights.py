@@ -2,8 +2,8 @@
 
 Pretrained parts live in a cache folder, in two layers: `sources/` keeps the files taken from the pinned packages, whose
 sha256 stand in the code; `converted/` keeps the tensors made from them, whose sha256 are written to `index.json` when
-they are made. Parts trained in this project ship inside the package with their digests. Every byte is checked against
-its digest on every load, and nothing but `WeightStore.pull` touches the network.
+they are made, as for weights that somebody handed in. Parts trained in this project ship inside the package with their
+digests. Every byte is checked against its digest on every load, and nothing but `WeightStore.pull` touches the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from g2face_model import atomic_file
 from g2face_model.errors import WeightsError
-from g2face_model.sources import PARTS, Member, Part, Source
+from g2face_model.sources import HANDED_IN, PARTS, Member, Part, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +62,24 @@ class WeightStore:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name this store can serve, pretrained parts first."""
+        """Every name that `pull` makes ready or the package brings, pretrained parts first."""
         return (*self.parts, *self._digests)
+
+    @property
+    def handed_in(self) -> tuple[str, ...]:
+        """The names of HANDED_IN that somebody has handed in."""
+        return tuple(name for name in self._index() if name in HANDED_IN)
+
+    def keep(self, name: str, tensors: Mapping[str, torch.Tensor], *, made_from: str) -> None:
+        """Take in weights of HANDED_IN; `made_from` is the sha256 in hex of the file they were in. Raises WeightsError
+        when they cannot be written."""
+        from safetensors.torch import save
+
+        try:
+            with self._locked(lambda _: None):
+                self._write_converted(name, save(dict(tensors)), {"made_from": made_from})
+        except OSError as error:
+            raise _unwritable(error) from error
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """The tensors of a converted or trained part, on the CPU. Raises WeightsError unless they verify."""
@@ -89,6 +105,9 @@ class WeightStore:
         """Whether a part is usable; with `sources`, whether the files it was converted from are still right, too."""
         if name in self._digests:
             return _file_state(self._trained / f"{name}.safetensors", self._digests[name])
+        if name in HANDED_IN:
+            entry = self._index().get(name)
+            return State.MISSING if entry is None else _file_state(self._converted(name), entry.get("sha256", ""))
         part = self._part(name)
         if part.importer is None or sources:
             found = [_file_state(self._path(part.source, member), member.sha256) for member in part.members]
@@ -108,9 +127,10 @@ class WeightStore:
         """Bytes on disk of what is loaded, 0 when there is nothing."""
         if name in self._digests:
             path = self._trained / f"{name}.safetensors"
+        elif name in HANDED_IN or self._part(name).importer:
+            path = self._converted(name)
         else:
-            part = self._part(name)
-            path = self._converted(part) if part.importer else self._path(part.source, part.members[0])
+            path = self._path(self._part(name).source, self._part(name).members[0])
         return path.stat().st_size if path.is_file() else 0
 
     def pull(self, names: Iterable[str] | None = None, *, report: Callable[[str], None] = lambda _: None) -> None:
@@ -127,7 +147,7 @@ class WeightStore:
             with self._locked(report):
                 faults = [*self._pull_sources(wanted, report), *self._pull_conversions(wanted, report)]
         except OSError as error:
-            raise WeightsError(f"the weights folder cannot be written: {error.strerror or 'file error'}") from error
+            raise _unwritable(error) from error
         if faults:
             raise WeightsError("; ".join(dict.fromkeys(faults)))
 
@@ -174,17 +194,18 @@ class WeightStore:
             for member in part.members
         }
         arrays, metadata = _load_importer(part)(members)
-        data = save(arrays, metadata=metadata)
-        _write(self._converted(part), data)
-        entry = {"sha256": hashlib.sha256(data).hexdigest(), **_provenance(part)}
-        index = {**self._index(), part.name: entry}
+        self._write_converted(part.name, save(arrays, metadata=metadata), _provenance(part))
+
+    def _write_converted(self, name: str, data: bytes, provenance: Mapping[str, Any]) -> None:
+        _write(self._converted(name), data)
+        index = {**self._index(), name: {"sha256": hashlib.sha256(data).hexdigest(), **provenance}}
         _write(self.directory / "index.json", json.dumps(index, indent=1, sort_keys=True).encode())
 
     def _converted_state(self, part: Part) -> State:
         entry = self._index().get(part.name)
         if entry is None:
             return State.MISSING
-        state = _file_state(self._converted(part), entry.get("sha256", ""))
+        state = _file_state(self._converted(part.name), entry.get("sha256", ""))
         if state is State.READY and not _provenance(part).items() <= entry.items():
             return State.OUTDATED
         return state
@@ -193,15 +214,23 @@ class WeightStore:
         if name in self._digests:
             path, mend = self._trained / f"{name}.safetensors", "reinstall the package that carries them"
             return _read_verified(path, self._digests[name], name, mend=mend)
+        entry = self._index().get(name)
+        if name in HANDED_IN:
+            return self._handed_in(name, entry)
         part = self._part(name)
         if part.importer is None:
             raise WeightsError(f"weights {name!r} are a file, not tensors")
-        entry = self._index().get(name)
         if entry is None:
             raise WeightsError(f"weights {name!r} are {State.MISSING}; {MEND}")
         if not _provenance(part).items() <= entry.items():
             raise WeightsError(f"weights {name!r} are {State.OUTDATED}; {MEND}")
-        return _read_verified(self._converted(part), entry.get("sha256", ""), name)
+        return _read_verified(self._converted(name), entry.get("sha256", ""), name)
+
+    def _handed_in(self, name: str, entry: Mapping[str, str] | None) -> bytes:
+        mend = f"hand them in: python -m g2face_model {HANDED_IN[name].command}"
+        if entry is None:
+            raise WeightsError(f"weights {name!r} are {State.MISSING}; {mend}")
+        return _read_verified(self._converted(name), entry.get("sha256", ""), name, mend=mend)
 
     def _index(self) -> dict[str, dict[str, Any]]:
         return _read_json(self.directory / "index.json")
@@ -214,8 +243,8 @@ class WeightStore:
     def _path(self, source: Source, member: Member) -> Path:
         return self.directory / "sources" / source.folder / member.name
 
-    def _converted(self, part: Part) -> Path:
-        return self.directory / "converted" / f"{part.name}.safetensors"
+    def _converted(self, name: str) -> Path:
+        return self.directory / "converted" / f"{name}.safetensors"
 
     @contextmanager
     def _locked(self, report: Callable[[str], None]) -> Iterator[None]:
@@ -290,6 +319,10 @@ def _read_verified(path: Path, sha256: str, name: str, *, mend: str = MEND) -> b
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsError(f"weights {name!r} are {State.DAMAGED}; {mend}")
     return data
+
+
+def _unwritable(error: OSError) -> WeightsError:
+    return WeightsError(f"the weights folder cannot be written: {error.strerror or 'file error'}")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from g2face_model.__main__ import main
+from g2face_model.networks.official.arcface import ArcFace
+from g2face_model.networks.official.coefficients import Coefficients
+from g2face_model.weights import WeightStore
 
 Network = TypeVar("Network", bound=nn.Module)
 GOLDEN = Path(__file__).with_name("golden")
@@ -34,6 +40,30 @@ def drawn(network: type[nn.Module], seed: int) -> dict[str, Tensor]:
         names = network().state_dict()
     chance = np.random.default_rng(seed)
     return {name: _plausible(name, empty, chance) for name, empty in names.items()}
+
+
+def write_files(folder: Path) -> list[str]:
+    """The three files of the authors, as arguments of `weights import-official`."""
+    checkpoint: dict[str, Any] = {module: filled(module) for module in MANIFEST}
+    torch.save({**checkpoint, "epoch": 1, "optimizer": {"state": {}}}, folder / "G2Face.pth")
+    torch.save(drawn(ArcFace, 1), folder / "ms1mv3_arcface_r50.pth")
+    torch.save({"net_recon": drawn(Coefficients, 2)}, folder / "epoch_20.pth")
+    arcface, recon = folder / "ms1mv3_arcface_r50.pth", folder / "epoch_20.pth"
+    return [str(folder / "G2Face.pth"), "--arcface", str(arcface), "--recon", str(recon)]
+
+
+def imported(store: WeightStore, folder: Path) -> WeightStore:
+    """The pulled weights, and beside them these, handed in as a user would."""
+    (folder / "weights").mkdir()
+    (folder / "weights" / "sources").symlink_to(store.directory / "sources")
+    shutil.copy(store.directory / "index.json", folder / "weights")
+    (folder / "weights" / "converted").mkdir()
+    for file in (store.directory / "converted").iterdir():
+        (folder / "weights" / "converted" / file.name).symlink_to(file)
+    assert main(["--weights-dir", str(folder / "weights"), "weights", "import-official", *write_files(folder)]) == 0
+    for file in folder.glob("*.pth"):
+        file.unlink()
+    return WeightStore(folder / "weights")
 
 
 def _plausible(name: str, empty: Tensor, chance: np.random.Generator) -> Tensor:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from g2face_model.commandline.console import Line, emit, progress_bar, say, usag
 from g2face_model.commandline.photos import Findings, Outbox, Photo, find
 from g2face_model.contact_sheet import ContactSheet
 from g2face_model.errors import ModelError, RecoveryError, VerificationError
-from g2face_model.types import AnonymizedFace, AnonymizedImage, Image
+from g2face_model.types import AnonymizedFace, AnonymizedImage, Engine, Image
 
 SHEET_NAME = "contact-sheet.png"
 _SUFFIXES: Mapping[images.Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -50,6 +50,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--new-key", action="store_true", help="make the key file when there is none")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--engine",
+        choices=get_args(Engine),
+        default="gallery",
+        help="who makes the new faces (default: gallery); g2face-official needs `weights import-official`",
+    )
     parser.add_argument("--format", choices=images.FORMATS, default="png", help="png and webp are lossless")
     parser.add_argument("--sheet", action="store_true", help=f"also write {SHEET_NAME}; it shows the original faces")
     parser.add_argument(
@@ -78,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         return usage(f"--out cannot be made: {error.strerror}")
     batch = Batch(
-        build(args, on_failure=args.on_failure),
+        build(args, on_failure=args.on_failure, engine=args.engine),
         key,
         args.out,
         format=args.format,
@@ -87,13 +93,16 @@ def run(args: argparse.Namespace) -> int:
     return batch.run(found, sheet=args.sheet)
 
 
-def build(args: argparse.Namespace, *, on_failure: Literal["cover", "refuse"]) -> Anonymizes:
+def build(
+    args: argparse.Namespace, *, on_failure: Literal["cover", "refuse"], engine: Engine = "gallery"
+) -> Anonymizes:
     """The engine for the options that the commands share. Raises `WeightsError` when its weights are not there."""
     # Here and not above: --help and bad usage should not wait for torch.
     from g2face_model.build import build_anonymizer
     from g2face_model.config import ModelConfig
 
-    return build_anonymizer(ModelConfig(device=args.device, weights_dir=args.weights_dir, on_failure=on_failure))
+    config = ModelConfig(engine=engine, device=args.device, weights_dir=args.weights_dir, on_failure=on_failure)
+    return build_anonymizer(config)
 
 
 def _key(path: Path | None, *, new: bool) -> payload_file.Key | None:

@@ -58,8 +58,9 @@ class EncoderLevel(nn.Module):
         self.skip = NormedConv(inputs, outputs, down=down)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = F.leaky_relu(self.conv1(x), 0.2)
-        return (F.leaky_relu(self.conv2(inner), 0.2) + self.skip(x)) / math.sqrt(2)
+        inner = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.2)), 0.2)
+        both: Tensor = inner + self.skip(x)
+        return both / math.sqrt(2)
 
 
 class FusionMask(nn.Module):
