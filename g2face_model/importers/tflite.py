@@ -19,7 +19,7 @@ from g2face_model.errors import WeightsError
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 
-_TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4")}  # TensorType
+_TYPES: Mapping[int, str] = {0: "<f4", 1: "<f2", 2: "<i4"}  # TensorType
 _ADD, _CONV, _DEPTHWISE, _DEQUANTIZE, _MAXPOOL, _RESHAPE, _PAD, _PRELU = 0, 3, 4, 6, 17, 22, 34, 54  # BuiltinOperator
 _ACTIVATIONS = {0: None, 1: "relu", 3: "relu6"}
 _SAME = 0
@@ -125,7 +125,7 @@ class _Builder:
             node = {"op": "add", "inputs": [self._written[index] for index in inputs]}
             self._written[output] = self._append(node | _activation(options.scalar(0, "<b")))
         elif code == _MAXPOOL and options is not None:
-            window = {"kernel": options.scalar(3, "<i"), "stride": options.scalar(1, "<i")}
+            window: dict[str, Any] = {"kernel": options.scalar(3, "<i"), "stride": options.scalar(1, "<i")}
             window |= {"padding": "same" if options.scalar(0, "<b") == _SAME else 0}
             self._written[output] = self._append({"op": "maxpool", "inputs": [self._written[inputs[0]]], **window})
         else:

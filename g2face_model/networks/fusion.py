@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from g2face_model.networks.generator import WIDTH, Synthesis
+from g2face_model.networks.generator import WIDTH, Level, Synthesis
 
 SIZE = 256  # side in px of originals and results
 LEVELS = (16, 32, 64, 128, 256)  # px of the features that are fused, and their channels in the decoder
@@ -150,8 +151,9 @@ class FusedSynthesis(nn.Module):
 
     def _decode(self, styles: Tensor, originals: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         x, masks = self.synthesis.features(styles, level=0)[0], []
-        for k, (fuse, original) in enumerate(zip(self.learned["fusions"], originals, strict=True), start=1):
-            level, w_first, w_second = self.synthesis.levels[k], styles[:, 2 * k + 1], styles[:, 2 * k + 2]
+        fusions, levels = cast(nn.ModuleList, self.learned["fusions"]), cast(list[Level], list(self.synthesis.levels))
+        for k, (fuse, original) in enumerate(zip(fusions, originals, strict=True), start=1):
+            level, w_first, w_second = levels[k], styles[:, 2 * k + 1], styles[:, 2 * k + 2]
             x = level.first(level.up(x, w_first), w_first)
             if k < len(LEVELS):  # between the two convolutions, as in the paper
                 x, mask = fuse(x, original)

@@ -72,7 +72,8 @@ class MeshDistance(nn.Module):
             targets = self._points(wanted, matrices)
         unit = (targets[:, _OUTER_CORNERS[0]] - targets[:, _OUTER_CORNERS[1]]).norm(dim=1)
         distances = (self._points(pictures, matrices) - targets).norm(dim=2).mean(1)
-        return (distances / unit.clamp_min(1.0)).mean()
+        distance: Tensor = (distances / unit.clamp_min(1.0)).mean()
+        return distance
 
     def _points(self, pictures: Tensor, matrices: Sequence[Matrix]) -> Tensor:
         """(N, 468, 2) in px of the crops."""
