@@ -96,7 +96,11 @@ class CustodyError(BackendError):
     """Root of everything that keeps originals locked."""
 
 
-class KeyShreddedError(CustodyError):
+class OriginalGoneError(CustodyError):
+    """An original was kept and is no more: its time was over, or its subject's key was destroyed."""
+
+
+class KeyShreddedError(OriginalGoneError):
     """The subject's key was destroyed: their originals can never be opened again."""
 
 
