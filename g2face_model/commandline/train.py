@@ -1,6 +1,6 @@
-"""train people | describe | geometry | mapping | gallery | parser | fusion: how the trained weights are made again.
+"""train people | describe | geometry | mapping | gallery | parser | hiding | fusion: the trained weights, made again.
 
-In this order: geometry needs people; parser needs people; describe needs the parser; mapping and gallery need
+In this order: geometry, parser and hiding need people; describe needs the parser; mapping and gallery need
 descriptions; fusion needs all of them, and makes its own people.
 """
 
@@ -36,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             stage.add_argument("--count", type=int, default=10_000)
             stage.add_argument("--part", type=int, default=0, help="this process's share, counted from 0 ...")
             stage.add_argument("--parts", type=int, default=1, help="... of so many")
+        if name == "hiding":
+            stage.add_argument("--config", choices=("smoke", "cpu"), default="cpu")
+            stage.add_argument("--keep", action="store_true", help="put what was learned into the package's weights")
         if name == "gallery":
             stage.add_argument("--size", type=int, default=4000, help="people kept")
     parser.set_defaults(run=run)
@@ -137,6 +140,15 @@ def _gallery(store: WeightStore, args: argparse.Namespace) -> None:
     save_trained("gallery", tensors, metadata={})
 
 
+def _hiding(_: WeightStore, args: argparse.Namespace) -> None:
+    from g2face_model.rendering import keep_freed_memory
+    from g2face_model.training import hiding
+
+    keep_freed_memory()
+    json.dump(hiding.train(args.people, config=hiding.CONFIGS[args.config], keep=args.keep), sys.stdout)
+    print()
+
+
 def _parser(store: WeightStore, args: argparse.Namespace) -> None:
     from g2face_model.training import parser
 
@@ -194,6 +206,7 @@ _STAGES: dict[str, tuple[Callable[[WeightStore, argparse.Namespace], object], st
     "moved": (_people, "generate people that the mapping moved, to teach its predictor where it errs"),
     "geometry": (_geometry, "fit the statistical model of meshes"),
     "parser": (_parser, "train what tells face from glasses, hair and hands"),
+    "hiding": (_hiding, "train what hides payloads in faces and reads them"),
     "describe": (_describe, "measure every person: embeddings, attributes, tones"),
     "mapping": (_mapping, "train the mapping and its predictors"),
     "gallery": (_gallery, "choose the people virtual identities are made from"),
