@@ -19,8 +19,10 @@ from backend.intake import policies, words
 from backend.intake.auth import Door
 from backend.intake.desk import CONFIGS, Desk
 from backend.intake.parcels import PART_BYTES, PART_FILES, HandedIn
+from backend.intake.pilots import LANGUAGES, USUAL_PHOTOS
 from backend.intake.uploads import UploadResult
 from backend.intake.wsgi import open_desk, serve
+from backend.ledger.pilots import MOST_PHOTOS
 from backend.settings import Settings
 
 
@@ -164,6 +166,38 @@ def leaks(counter: Counter, options: argparse.Namespace) -> int:
     return 0 if found.clean else 1
 
 
+def pilot(counter: Counter, options: argparse.Namespace) -> int:
+    """Ask for a pilot report; with --follow until it has ended, and 1 when it is not done then."""
+    asked = counter.desk.pilots.ask(options.project, photos=options.photos, now=counter.now())
+    while True:
+        present = counter.desk.pilots.of(options.project, asked.pilot_id)
+        counter.write(f"{present.pilot_id}  {words.pilot_state(present)}: {words.pilot_story(present)}")
+        if not (options.follow and present.under_way):
+            return 0 if present.under_way or present.reports else 1
+        time.sleep(options.every)
+
+
+def pilots(counter: Counter, options: argparse.Namespace) -> int:
+    """The pilot reports of a project and where they are, newest first."""
+    for present in counter.desk.ledger.pilots(options.project):
+        counter.write(f"{present.pilot_id}  {words.pilot_state(present)}: {words.pilot_story(present)}")
+    return 0
+
+
+def report(counter: Counter, options: argparse.Namespace) -> int:
+    """Write a pilot's report to a file; the last one's unless --pilot names another."""
+    done = [present.pilot_id for present in counter.desk.ledger.pilots(options.project) if present.reports]
+    if options.pilot is None and not done:
+        raise IntakeError("no pilot report of this project is done")
+    pilot_id = options.pilot or done[0]
+    page = counter.desk.pilots.report(options.project, pilot_id, language=options.language)
+    try:
+        options.file.write_bytes(page)
+    except OSError as error:
+        raise IntakeError(f"the report cannot be written: {error.strerror}") from None
+    return 0
+
+
 def token(counter: Counter, options: argparse.Namespace) -> int:
     """A token for the HTTP API, shown this once."""
     counter.write(Door(counter.accounts, counter.now).issue_token(_account(counter, options.email), days=options.days))
@@ -224,6 +258,15 @@ def parser() -> argparse.ArgumentParser:
     command(failures).add_argument("--retry", action="store_true")
     command(cancel)
     command(leaks)
+    asking = command(pilot)
+    asking.add_argument("--photos", type=int, metavar="N", help=f"1 to {MOST_PHOTOS}; {USUAL_PHOTOS} unless said")
+    asking.add_argument("--follow", action="store_true")
+    asking.add_argument("--every", type=float, default=5.0, metavar="SECONDS")
+    command(pilots)
+    reporting = command(report)
+    reporting.add_argument("file", type=Path, metavar="FILE")
+    reporting.add_argument("--pilot", metavar="PILOT", help="its id, as `pilots` shows it")
+    reporting.add_argument("--language", choices=sorted(LANGUAGES), default="en")
     issuing = command(token, project=False)
     issuing.add_argument("email")
     issuing.add_argument("--days", type=int, default=30)

@@ -14,7 +14,8 @@ from backend.intake import bodies, policies
 from backend.intake.auth import Door
 from backend.intake.collecting import Collecting, Collection
 from backend.intake.desk import Desk
-from backend.ledger.records import Photo, PhotoState, Policy, Progress, Project
+from backend.intake.pilot_pages import REPORT_HEADERS
+from backend.ledger.records import Photo, PhotoState, Pilot, Policy, Progress, Project
 
 PAGE_OF_PHOTOS = 100
 
@@ -33,6 +34,7 @@ def blueprint(desk: Desk, door: Door, *, collecting: Collecting, clock: Callable
     _add_projects(api, desk, clock)
     _add_photos(api, desk, clock)
     _add_collections(api, collecting)
+    _add_pilots(api, desk, clock)
     return api
 
 
@@ -80,6 +82,22 @@ def collection_json(collection: Collection) -> Json:
         "photos": [asdict(result) for result in collection.told],
         "started_at": collection.started_at.isoformat(),
         "ended_at": None if collection.ended_at is None else collection.ended_at.isoformat(),
+    }
+
+
+def pilot_json(pilot: Pilot) -> Json:
+    """A pilot; neither which photos are in it nor where its reports lie."""
+    moments = ("asked_at", "requested_at", "expires_at", "measuring_at", "ended_at")
+    said = {name: getattr(pilot, name) for name in moments}
+    return {
+        "pilot_id": pilot.pilot_id,
+        "state": pilot.state.value,
+        "reason": pilot.reason,
+        "photos": len(pilot.photos),
+        "approved": pilot.approved,
+        "measured": pilot.measured,
+        "reports": sorted(pilot.reports),
+        **{name: None if at is None else at.isoformat() for name, at in said.items()},
     }
 
 
@@ -201,6 +219,37 @@ def _add_collections(api: Blueprint, collecting: Collecting) -> None:
     @api.delete("/projects/<project_id>/collection")
     def stop(project_id: str) -> Answer:
         return jsonify(collection_json(collecting.stop(project_id)))
+
+
+def _add_pilots(api: Blueprint, desk: Desk, clock: Callable[[], datetime]) -> None:
+    @api.post("/projects/<project_id>/pilots")
+    def ask_pilot(project_id: str) -> Answer:
+        """{"photos": 20}, or {} for as many as are usual: a pilot report is made, once somebody has approved."""
+        photos = _body("photos").get("photos")
+        if photos is not None and (not isinstance(photos, int) or isinstance(photos, bool)):
+            raise IntakeError("photos is a whole number")
+        return jsonify(pilot_json(desk.pilots.ask(project_id, photos=photos, now=clock()))), 201
+
+    @api.get("/projects/<project_id>/pilots")
+    def pilots(project_id: str) -> Answer:
+        """The last ones, newest first."""
+        desk.ledger.project(project_id)
+        return jsonify(pilots=[pilot_json(pilot) for pilot in desk.ledger.pilots(project_id)])
+
+    @api.get("/projects/<project_id>/pilots/<pilot_id>")
+    def pilot(project_id: str, pilot_id: str) -> Answer:
+        return jsonify(pilot_json(desk.pilots.of(project_id, pilot_id)))
+
+    @api.get("/projects/<project_id>/pilots/<pilot_id>/report")
+    def pilot_report(project_id: str, pilot_id: str) -> Answer:
+        """?language=ja: the report as one HTML page."""
+        page = desk.pilots.report(project_id, pilot_id, language=request.args.get("language", "en"))
+        return Response(page, mimetype="text/html", headers=REPORT_HEADERS)
+
+    @api.delete("/projects/<project_id>/pilots/<pilot_id>")
+    def discard_pilot(project_id: str, pilot_id: str) -> Answer:
+        desk.pilots.discard(project_id, pilot_id, now=clock())
+        return jsonify(discarded=pilot_id)
 
 
 def _body(*known: str) -> Json:

@@ -12,6 +12,7 @@ from backend.custody.inbox import read_public
 from backend.errors import ConfigError, IntakeError, LedgerError, MasterKeyError, QueueError, StorageError
 from backend.intake import prefixes, uploads
 from backend.intake.parcels import LIMITS, HandedIn, Limits, manifest_of
+from backend.intake.pilots import Pilots
 from backend.jobs import AnonymizeTask, Jobs, QueueName
 from backend.labelstudio import labels
 from backend.labelstudio.client import LabelStudio
@@ -64,6 +65,11 @@ class Desk:
     backend_host: str | None = None
     limits: Limits = LIMITS
     s3_prefixes: tuple[str, ...] = ()
+
+    @property
+    def pilots(self) -> Pilots:
+        """Pilot reports."""
+        return Pilots(self.ledger, self.blobs, self.jobs)
 
     # Projects
 

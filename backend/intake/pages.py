@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.accounts import Account
 from backend.errors import ConfigError, ForbiddenError, IntakeError, LabelStudioError
-from backend.intake import bodies, policies, words
+from backend.intake import bodies, pilot_pages, policies, words
 from backend.intake.auth import Door, UnknownCallerError
 from backend.intake.collecting import Collecting
 from backend.intake.desk import Desk
@@ -38,6 +38,7 @@ def blueprint(
     _add_photo_pages(pages, desk, collecting, clock)
     _add_collection_pages(pages, desk, collecting)
     _add_label_studio_pages(pages, desk)
+    pilot_pages.add(pages, desk, show=_project_page, clock=clock)
     return pages
 
 
@@ -165,6 +166,7 @@ def _add_photo_pages(pages: Blueprint, desk: Desk, collecting: Collecting, clock
             failures=desk.ledger.failures(project_id),
             collection=collecting.of(project_id),
             s3_prefixes=desk.s3_prefixes,
+            **pilot_pages.shown(desk, project_id),
         )
 
     @pages.get("/projects/<project_id>/progress")

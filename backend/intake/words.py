@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from backend.labelstudio.leaks import Kind
-from backend.ledger.records import Progress
+from backend.ledger.records import Pilot, PilotState, Progress
 
-FILTERS = ("leak", "left", "moment", "number", "sentence", "under_way")
+FILTERS = ("leak", "left", "moment", "number", "pilot_state", "pilot_story", "sentence", "under_way")
 """What the templates call."""
 
 _LEAKS: dict[Kind, str] = {
@@ -19,6 +19,16 @@ _LEAKS: dict[Kind, str] = {
     "storage": "Connected storages",
     "webhook": "Webhooks that send tasks elsewhere",
     "ml_backend": "ML backends that are not ours",
+}
+
+_PILOTS: dict[PilotState, str] = {
+    PilotState.ASKED: "Asking",
+    PilotState.WAITING: "Waiting for approval",
+    PilotState.MEASURING: "Measuring",
+    PilotState.DONE: "Done",
+    PilotState.REFUSED: "Refused",
+    PilotState.EXPIRED: "Expired",
+    PilotState.FAILED: "Failed",
 }
 
 
@@ -41,6 +51,30 @@ def moment(at: datetime) -> str:
 def under_way(progress: Progress) -> int:
     """How many photos are neither published nor given up."""
     return progress.waiting + progress.working + progress.ready
+
+
+def pilot_state(pilot: Pilot) -> str:
+    """Where a pilot is, in a word or two."""
+    return _PILOTS[pilot.state]
+
+
+def pilot_story(pilot: Pilot) -> str:
+    """What happens to a pilot, or happened, and what somebody has to do about it."""
+    count = len(pilot.photos)
+    if pilot.state is PilotState.ASKED:
+        return "The originals are about to be asked for."
+    if pilot.state is PilotState.WAITING:
+        until = f" until {moment(pilot.expires_at)}" if pilot.expires_at else ""
+        return (
+            f"{number(pilot.approved)} of {number(count)} originals are approved. Somebody who approves recovery says "
+            f"yes or no in the admin's console{until}, to all requests of “pilot {pilot.pilot_id}” together: an "
+            "approval is good for some minutes only."
+        )
+    if pilot.state is PilotState.MEASURING:
+        return f"{number(pilot.measured)} of {number(pilot.approved)} photos are measured."
+    if pilot.state is PilotState.DONE:
+        return f"{number(pilot.measured)} of {number(count)} photos were measured."
+    return sentence(pilot.reason or "no reason was written down")
 
 
 def sentence(text: str) -> str:

@@ -13,6 +13,7 @@ const token = document.querySelector('meta[name="csrf-token"]').content;
 const progress = document.getElementById("progress");
 const failures = document.getElementById("failures");
 const collection = document.getElementById("collection");
+const pilots = document.getElementById("pilots");
 const names = new Map(); // photo id -> the manager's own file name: known to this page alone, gone when it is closed
 let soon = 0;
 
@@ -28,6 +29,7 @@ async function refresh() {
   if (progress.innerHTML !== html) progress.innerHTML = html;
   progress.dataset.underWay = answer.headers.get("X-Under-Way");
   if (collection && !collection.hidden) await refreshCollection();
+  if (pilots && pilots.querySelector('[data-under-way="1"]')) await refreshPilots();
   const failed = answer.headers.get("X-Failed");
   if (failed !== progress.dataset.failed && !failures.contains(document.activeElement)) {
     failures.innerHTML = await (await fragment(failures)).text();
@@ -46,6 +48,15 @@ async function refreshCollection() {
     if (present && present.tagName === "FORM") present.hidden = piece.hidden; // its token alone is new every time
     else if (present && !present.isEqualNode(piece)) present.replaceWith(piece);
   }
+}
+
+// Compared by what is read: the forms' tokens are new every time. One that ends may be followed by another, so that the
+// page with its form is asked for anew.
+async function refreshPilots() {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = await (await fragment(pilots)).text();
+  if (!fresh.content.querySelector('[data-under-way="1"]')) location.reload();
+  else if (fresh.content.textContent !== pilots.textContent) pilots.replaceChildren(...fresh.content.childNodes);
 }
 
 function showNames() {

@@ -8,6 +8,7 @@ from typing import Any
 import pictures
 import pytest
 from intake_counter import Counter, open_counter
+from pilot_steps import ended, published
 from s3_server import Bucket
 from werkzeug.test import TestResponse
 
@@ -180,3 +181,36 @@ def test_an_unknown_state_is_answered_with_the_known_ones(counter: Counter, ask:
     answer = ask("GET", f"/projects/{counter.project().project_id}/photos?state=lost")
 
     assert "waiting, working, ready" in answer.json["error"]["message"]
+
+
+def test_a_pilot_report_is_asked_for_read_and_deleted(counter: Counter, ask: Program) -> None:
+    project = counter.project()
+    path = f"/projects/{project.project_id}/pilots"
+    refused = ask("POST", path, json={})
+    assert (refused.status_code, "No photo is published" in refused.json["error"]["message"]) == (400, True)
+    published(counter, project, 3)
+    for wrong in ({"photos": "3"}, {"photos": True}, {"photos": 51}, {"size": 3}):
+        assert ask("POST", path, json=wrong).status_code == 400
+    made = ask("POST", path, json={"photos": 2})
+    assert made.status_code == 201
+    assert (made.json["state"], made.json["photos"], made.json["reports"]) == ("asked", 2, [])
+    pilot_id = made.json["pilot_id"]
+    assert ask("DELETE", f"{path}/{pilot_id}").status_code == 400
+    ended(counter, counter.desk.ledger.pilot(pilot_id))
+    assert ask("GET", f"{path}/{pilot_id}").json["reports"] == ["en", "ja"]
+    assert [one["pilot_id"] for one in ask("GET", path).json["pilots"]] == [pilot_id]
+    report = ask("GET", f"{path}/{pilot_id}/report?language=ja")
+    assert report.text == "<h1>報告</h1>"
+    assert report.headers["Content-Security-Policy"].startswith("sandbox;")
+    assert report.headers["Cache-Control"] == "no-store"
+    assert ask("DELETE", f"{path}/{pilot_id}").status_code == 200
+    assert ask("GET", f"{path}/{pilot_id}/report").status_code == 404
+
+
+def test_a_pilot_tells_neither_photos_nor_blobs(counter: Counter, ask: Program) -> None:
+    project = counter.project()
+    photos = published(counter, project, 2)
+    pilot = ended(counter, counter.desk.pilots.ask(project.project_id, photos=2, now=counter.clock()))
+    told = ask("GET", f"/projects/{project.project_id}/pilots").text
+    assert not any(photo_id in told for photo_id in photos)
+    assert not any(name in told for name in pilot.reports.values())

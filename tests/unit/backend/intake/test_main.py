@@ -11,6 +11,7 @@ import pytest
 from intake_counter import Counter as Intake
 from intake_counter import open_counter
 from PIL import Image as Pillow
+from pilot_steps import ended, published
 from s3_server import Bucket
 
 from backend.errors import ForbiddenError, IntakeError, LedgerError
@@ -202,3 +203,24 @@ def test_the_command_as_people_start_it(tmp_path: Path) -> None:
         "G2FACE_REDIS_ULR is not a setting; is G2FACE_REDIS_URL meant?"
         in started("projects", G2FACE_REDIS_ULR="x").stderr
     )
+
+
+def test_a_pilot_report_is_asked_for_followed_and_written_to_a_file(
+    intake: Intake, run: Terminal, tmp_path: Path
+) -> None:
+    project = intake.project()
+    with pytest.raises(IntakeError, match="no photo is published"):
+        run("pilot", project.project_id)
+    published(intake, project, 2)
+    assert run("pilot", project.project_id, "--photos", "1") == 0
+    assert "Asking: The originals are about to be asked for." in run.text
+    with pytest.raises(IntakeError, match="no pilot report"):
+        run("report", project.project_id, tmp_path / "report.html")
+    (pilot,) = intake.desk.ledger.pilots(project.project_id)
+    ended(intake, pilot)
+    assert run("pilots", project.project_id) == 0
+    assert f"{pilot.pilot_id}  Done: 0 of 1 photos were measured." in run.text
+    assert run("report", project.project_id, tmp_path / "report.html", "--language", "ja") == 0
+    assert (tmp_path / "report.html").read_text() == "<h1>報告</h1>"
+    with pytest.raises(IntakeError, match="cannot be written"):
+        run("report", project.project_id, tmp_path / "missing" / "report.html")
