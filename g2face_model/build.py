@@ -12,6 +12,7 @@ from g2face_model.config import ModelConfig
 from g2face_model.detection import FaceDetector
 from g2face_model.errors import WeightsError
 from g2face_model.expression import ExpressionEstimator
+from g2face_model.fused import Explain, FusedGenerator
 from g2face_model.generation import FaceGenerator, GalleryGenerator
 from g2face_model.geometry import GeometryModel
 from g2face_model.identity import IdentityModel
@@ -24,12 +25,13 @@ from g2face_model.verification import Gate
 from g2face_model.weights import WeightStore
 
 
-def build_anonymizer(config: ModelConfig) -> Anonymizer:
-    """Load everything once. Raises WeightsError when any part is missing: fail closed, before any photograph."""
-    return Anonymizer(build_parts(config), config)
+def build_anonymizer(config: ModelConfig, *, explain: Explain | None = None) -> Anonymizer:
+    """Load everything once. `explain` is given the masks of the engine "g2face"; others have none. Raises WeightsError
+    when any part is missing: fail closed, before any photograph."""
+    return Anonymizer(build_parts(config, explain=explain), config)
 
 
-def build_parts(config: ModelConfig) -> Parts:
+def build_parts(config: ModelConfig, *, explain: Explain | None = None) -> Parts:
     """The pieces of an Anonymizer. Raises WeightsError as `build_anonymizer` does."""
     torch.set_num_threads(config.threads)
     device = choose_device(config.device)
@@ -42,7 +44,7 @@ def build_parts(config: ModelConfig) -> Parts:
         landmarks=_landmarks(config, device),
         geometry=GeometryModel.load(store),
         attributes=AttributeEstimator(store),
-        generator=_generator(config, store, device),
+        generator=_generator(config, store, device, explain=explain),
         parser=FaceParser(store),
         gate=gate,
     )
@@ -57,13 +59,17 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _generator(config: ModelConfig, store: WeightStore, device: str) -> FaceGenerator[Any]:
+def _generator(config: ModelConfig, store: WeightStore, device: str, *, explain: Explain | None) -> FaceGenerator[Any]:
     if config.engine == "gallery":
         renderer = Renderer(store, device=device, precision=config.precision)
         return GalleryGenerator(IdentityModel.load(store), renderer, candidates=config.candidates)
+    if config.engine == "g2face":
+        return FusedGenerator.load(
+            store, device=device, precision=config.precision, candidates=config.candidates, explain=explain
+        )
     if config.engine == "g2face-official":
         return OfficialGenerator(store, device=device, candidates=config.candidates)
-    raise WeightsError(f"there is no engine {config.engine!r} in this version")
+    raise WeightsError(f"there is no engine {config.engine!r}")
 
 
 def _landmarks(config: ModelConfig, device: str) -> LandmarkBackend:

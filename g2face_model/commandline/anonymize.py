@@ -16,6 +16,7 @@ import numpy as np
 
 from g2face_model import images, payload_file, recovery
 from g2face_model.commandline.console import Line, emit, progress_bar, say, usage
+from g2face_model.commandline.explanations import Explanations
 from g2face_model.commandline.photos import Findings, Outbox, Photo, find
 from g2face_model.contact_sheet import ContactSheet
 from g2face_model.errors import ModelError, RecoveryError, VerificationError
@@ -56,6 +57,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="gallery",
         help="who makes the new faces (default: gallery); g2face-official needs `weights import-official`",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="with --engine g2face: also write the fusion masks of every attempt; they show the original's features",
+    )
     parser.add_argument("--format", choices=images.FORMATS, default="png", help="png and webp are lossless")
     parser.add_argument("--sheet", action="store_true", help=f"also write {SHEET_NAME}; it shows the original faces")
     parser.add_argument(
@@ -75,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         not args.out.is_dir() or any(os.path.isdir(path) and path.samefile(args.out) for path in args.paths)
     ):
         return usage("--out has to be a folder, and not the one that is read")
+    if args.explain and args.engine != "g2face":
+        return usage("--explain needs --engine g2face: no other engine has fusion masks")
     found = find(args.paths, excluded=args.out)
     if not found.photos and not found.troubles:
         return usage("there is no picture in that folder")
@@ -83,18 +91,24 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return usage(f"--out cannot be made: {error.strerror}")
+    explanations = Explanations() if args.explain else None
     batch = Batch(
-        build(args, on_failure=args.on_failure, engine=args.engine),
+        build(args, on_failure=args.on_failure, engine=args.engine, explain=explanations),
         key,
         args.out,
         format=args.format,
         refuse=args.on_failure == "refuse",
+        explanations=explanations,
     )
     return batch.run(found, sheet=args.sheet)
 
 
 def build(
-    args: argparse.Namespace, *, on_failure: Literal["cover", "refuse"], engine: Engine = "gallery"
+    args: argparse.Namespace,
+    *,
+    on_failure: Literal["cover", "refuse"],
+    engine: Engine = "gallery",
+    explain: Explanations | None = None,
 ) -> Anonymizes:
     """The engine for the options that the commands share. Raises `WeightsError` when its weights are not there."""
     # Here and not above: --help and bad usage should not wait for torch.
@@ -102,7 +116,7 @@ def build(
     from g2face_model.config import ModelConfig
 
     config = ModelConfig(engine=engine, device=args.device, weights_dir=args.weights_dir, on_failure=on_failure)
-    return build_anonymizer(config)
+    return build_anonymizer(config, explain=explain)
 
 
 def _key(path: Path | None, *, new: bool) -> payload_file.Key | None:
@@ -129,6 +143,7 @@ class Batch:
     out: Path
     format: images.Format = field(kw_only=True, default="png")
     refuse: bool = field(kw_only=True, default=False)
+    explanations: Explanations | None = field(kw_only=True, default=None)
     sheet: ContactSheet = field(init=False, default_factory=ContactSheet)
 
     def run(self, found: Findings, *, sheet: bool) -> int:
@@ -168,12 +183,15 @@ class Batch:
         outbox.claim(target + payload_file.SUFFIX)
         if self.key is None and outbox.holds(target + payload_file.SUFFIX):
             raise FileExistsError(None, "the payloads of an earlier run lie there; choose another folder")
+        if self.explanations is not None:
+            self.explanations.forget()
         original = images.decode(photo.read())
         result = self.anonymizer.anonymize(original, self._seeds(original))
         self._judge(result.faces)
         encoded = images.encode(result.image, self.format)
         sealed = self._protect(original, encoded, result.faces)
         _store(outbox, target, encoded, sealed)
+        self._explain(target, outbox)
         self.sheet.add(photo.name, original, result)
         return {
             "status": _status(result.faces),
@@ -184,6 +202,12 @@ class Batch:
             "faces": [_describe(face) for face in result.faces],
             "model_version": result.model_version,
         }
+
+    def _explain(self, target: str, outbox: Outbox) -> None:
+        if self.explanations is not None:
+            for name, encoded in self.explanations.take(target):
+                outbox.claim(name)
+                outbox.write(name, encoded, mode=0o600)
 
     def _seeds(self, original: Image) -> Callable[[int], bytes]:
         key = self.key

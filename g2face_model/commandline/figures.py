@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,11 @@ from g2face_model.commandline.report import (
 )
 from g2face_model.commandline.tables import aligned, number, percent, share
 from g2face_model.evaluation.photographs import MANIFEST, Photograph, couples, read_manifest, spread
-from g2face_model.types import AnonymizedImage, Image
+from g2face_model.types import AnonymizedImage, Engine, Image
 
 if TYPE_CHECKING:
     from g2face_model.anonymizer import Anonymizer
+    from g2face_model.config import ModelConfig
     from g2face_model.evaluation.figures import PhotoFigures
     from g2face_model.evaluation.observer import Observer
     from g2face_model.evaluation.pairs import Identification, People, Published
@@ -61,6 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser.add_argument(name, nargs="*", type=float, default=values, metavar="X", help=text)
     parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="contact sheets; they show the original faces")
     parser.add_argument("--json", type=Path, default=Path("runs/figures.jsonl"), metavar="FILE")
+    parser.add_argument("--engine", choices=get_args(Engine), default="gallery", help="who makes the new faces")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.set_defaults(run=run)
@@ -117,9 +119,8 @@ class Session:
     def _engine(self, *, judge: str | None = None, **changes: object) -> Anonymizer:
         """The engine as shipped, or with a gate that lacks one recogniser, or with other fields of ModelConfig."""
         from g2face_model.build import build_anonymizer
-        from g2face_model.config import ModelConfig
 
-        config = ModelConfig(device=self._args.device, weights_dir=self._args.weights_dir, threads=self._args.threads)
+        config = _config(self._args)
         others = tuple(name for name in config.recognisers if name != judge)
         return build_anonymizer(dataclasses.replace(config, recognisers=others, **changes))  # type: ignore[arg-type]
 
@@ -262,15 +263,21 @@ def _groups(people: People) -> list[tuple[str, NDArray[np.bool_]]]:
     return [(name, np.array([name in photograph.groups for photograph in people.photographs], bool)) for name in names]
 
 
+def _config(args: argparse.Namespace) -> ModelConfig:
+    from g2face_model.config import ModelConfig
+
+    return ModelConfig(engine=args.engine, device=args.device, weights_dir=args.weights_dir, threads=args.threads)
+
+
 def _provenance(args: argparse.Namespace) -> dict[str, object]:
     """What a reader has to know to repeat the run."""
     import torch
 
-    from g2face_model.config import MODEL_VERSION, ModelConfig
+    from g2face_model.config import VERSIONS
 
-    config = ModelConfig(device=args.device, threads=args.threads)
+    config = dataclasses.replace(_config(args), weights_dir=None)
     return {
-        "model_version": MODEL_VERSION,
+        "model_version": VERSIONS[args.engine],
         "config": {field.name: getattr(config, field.name) for field in dataclasses.fields(config)},
         "limit": args.limit,
         "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "torch": str(torch.__version__)},

@@ -18,6 +18,7 @@ from pixelation import Pixelation
 from g2face_model import images, payload_file, recovery
 from g2face_model.commandline import anonymize
 from g2face_model.commandline.anonymize import Batch
+from g2face_model.commandline.explanations import Explanations
 from g2face_model.commandline.photos import find
 from g2face_model.errors import RecoveryError, VerificationError
 from g2face_model.payload_file import Key
@@ -347,9 +348,34 @@ def test_bad_usage_is_status_2_and_one_line(inbox: Path, out: Path, capsys: pyte
         ((inbox, "--out", inbox), "not the one that is read"),
         ((inbox, "--out", inbox / "a.png"), "has to be a folder"),
         ((inbox, "--out", inbox / "a.png" / "b"), "cannot be made: Not a directory"),
+        ((inbox, "--out", out, "--explain"), "--explain needs --engine g2face"),
     ):
         assert anonymize.run(arguments(*words)) == 2
         assert [line for line in capsys.readouterr().err.splitlines() if said in line]
+
+
+class _Explained(Pixelation):
+    """Tells a mask for every photograph, and fails at one of them after that."""
+
+    def __init__(self, explanations: Explanations) -> None:
+        self._explanations, self._count = explanations, 0
+
+    def anonymize(self, image: Image, seeds: Callable[[int], bytes]) -> AnonymizedImage:
+        self._count += 1
+        self._explanations(0, self._count, np.full((256, 1280), self._count, np.uint8))
+        if self._count == 1:
+            raise RecoveryError("the first one fails")
+        return super().anonymize(image, seeds)
+
+
+def test_masks_lie_beside_their_own_picture_for_its_owner_only(inbox: Path, out: Path) -> None:
+    put(inbox, "a.png", "b.png")
+    explanations = Explanations()
+    assert run(inbox, out, Batch(_Explained(explanations), None, out, explanations=explanations)) == 1
+    masks = out / "b.png.png.face-0.attempt-2.masks.png"
+    assert [path for path in out.iterdir() if "masks" in path.name] == [masks]
+    assert stat.S_IMODE(masks.stat().st_mode) == 0o600
+    assert images.decode(masks.read_bytes()).max() == 2
 
 
 def test_a_missing_key_file_is_not_made_unless_asked_for(inbox: Path, out: Path) -> None:

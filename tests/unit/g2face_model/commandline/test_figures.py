@@ -122,12 +122,20 @@ def test_the_engine_is_the_shipped_one_but_for_what_is_asked(
     built = []
     monkeypatch.setattr("g2face_model.build.build_anonymizer", built.append)
     args = argparse.Namespace(
-        faces=tmp_path, folders=["pairs"], device="cpu", threads=1, weights_dir=store.directory, sheets=None, limit=1
+        faces=tmp_path,
+        folders=["pairs"],
+        engine="g2face",
+        device="cpu",
+        threads=1,
+        weights_dir=store.directory,
+        sheets=None,
+        limit=1,
     )
     session = figures.Session(args, [], figures.Report(None), judges=["dlib"])  # type: ignore[arg-type]
     session._engine()
     session._engine(judge="dlib", shape_change=0.5)
     shipped, other = built
+    assert shipped.engine == "g2face"
     assert "dlib" in shipped.recognisers
     assert set(shipped.recognisers) - set(other.recognisers) == {"dlib"}
     assert dataclasses.replace(other, recognisers=shipped.recognisers, shape_change=shipped.shape_change) == shipped
