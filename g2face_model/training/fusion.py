@@ -6,10 +6,12 @@ Two stages, one after the other in one run that can be broken off at any step:
    pictures (L1 and deep features).
 2. fusion: encoder, masks and head together, on pairs (fusion_pairs.py):
 
-   L = pixel |y - t| + feature D(y, t) + identity L_id(y) + landmark |mesh(y) - mesh(t)| + adversarial softplus(-C(y))
+   L = pixel |y - t| + feature D(y, t) + identity L_id(y) + landmark |mesh(y) - mesh(t)| + mask |M - face|
+       + adversarial softplus(-C(y))
 
    y is the fused picture, t the answer; L_id leads towards the virtual identity and away from the original by all
-   recognisers but the judge (G2Face, arXiv 2408.09458, section III-D); C is a small critic with R1, which begins late.
+   recognisers but the judge (G2Face, arXiv 2408.09458, section III-D); M are the masks of the two finest levels, which
+   would otherwise let the original's features through; C is a small critic with R1, which begins late.
    Where the virtual identity is the original's own, the answer is the original (the paper's reconstruction case).
 
 The pretrained generator is not changed. New pairs keep coming and push out the oldest.
@@ -34,12 +36,13 @@ from g2face_model.recognition import TorchRecogniser, load_recognisers
 from g2face_model.training import fusion_losses as losses
 from g2face_model.training.fusion_pairs import Pair, PairMaker, sample
 from g2face_model.training.runs import Average, Chance, Run
-from g2face_model.types import Image
+from g2face_model.types import Floats, Image
 from g2face_model.weights import WeightStore, save_trained
 
 _HELD_OUT = 1_000_000  # pairs from this number on are never learned from
 _PATCH_PX = 96
-_WEIGHTS = {"pixel": 4.0, "feature": 1.0, "identity": 0.5, "landmark": 5.0, "adversarial": 0.05}
+_WEIGHTS = {"pixel": 4.0, "feature": 1.0, "identity": 2.0, "landmark": 5.0, "mask": 1.0, "adversarial": 0.05}
+_FINE = slice(3, 5)  # levels of 128 and 256 px
 _AIMS = {"faceres": 0.507, "mobileface": 0.275}  # of the gate: how alike a released face should at most be
 
 
@@ -106,11 +109,12 @@ def read_config(name: str) -> FusionConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Originals and answers (N, 3, 256, 256) in [-1, 1], styles (N, 16, 512), the pairs, and whether each keeps its
-    identity (N,)."""
+    """Originals and answers (N, 3, 256, 256) in [-1, 1], what of the face is seen (N, 1, 256, 256), styles
+    (N, 16, 512), the pairs, and whether each keeps its identity (N,)."""
 
     originals: Tensor
     wanted: Tensor
+    face: Tensor
     styles: Tensor
     pairs: list[Pair]
     same: Tensor
@@ -219,10 +223,11 @@ class Trainer:
             drawn, masks = self.model(batch.styles.to(self._dtype), batch.originals)
         drawn = drawn.float()
         terms = {
-            "pixel": F.l1_loss(drawn, batch.wanted),
+            "pixel": losses.pixel_loss(drawn, batch.wanted, batch.face),
             "feature": self._features(drawn, batch.wanted),
             "identity": self._identity(drawn, batch),
             "landmark": self._mesh(drawn, batch.wanted, [pair.mesh for pair in batch.pairs]),
+            "mask": losses.mask_loss(masks[_FINE], batch.face, same=batch.same),
         }
         if since >= config.critic_from:
             with self._autocast():
@@ -280,13 +285,14 @@ class Trainer:
         pairs = [self._pairs[k] for k in chance.integers(len(self._pairs), size=self.config.batch).tolist()]
         return self._as_batch(pairs, [sample(pair, self._pairs, chance, plain=self.config.plain) for pair in pairs])
 
-    def _as_batch(self, pairs: list[Pair], pictures: list[tuple[Image, Image]]) -> Batch:
-        originals, wanted = (self._planes(part) for part in zip(*pictures, strict=True))
+    def _as_batch(self, pairs: list[Pair], samples: list[tuple[Image, Image, Floats]]) -> Batch:
+        originals, wanted = (self._planes([made[k] for made in samples]) for k in (0, 1))
+        face = torch.from_numpy(np.stack([made[2] for made in samples]))[:, None].to(self._device)
         styles = torch.from_numpy(np.stack([pair.styles for pair in pairs])).to(self._device)
         same = torch.tensor([float(pair.same) for pair in pairs], device=self._device)
-        return Batch(originals, wanted, styles, pairs, same)
+        return Batch(originals, wanted, face, styles, pairs, same)
 
-    def _planes(self, pictures: tuple[Image, ...]) -> Tensor:
+    def _planes(self, pictures: list[Image]) -> Tensor:
         stacked = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2)
         return _last(stacked.float() / 127.5 - 1)
 

@@ -22,6 +22,7 @@ from g2face_model.types import FaceMesh
 from g2face_model.weights import WeightStore
 
 JUDGE = "dlib"  # takes no part in training
+_FACE_WEIGHT = 3.0
 _STAGES, _KEPT = (3, 7, 11), 12  # nodes of faceres: the features of 112, 56 and 28 px
 _FEATURES_PX, _MESH_PX = 224, 192
 _OUTER_CORNERS = (33, 263)  # of the eyes
@@ -105,6 +106,23 @@ def identity_loss(found: Tensor, original: Tensor, virtual: Tensor, *, aim: floa
     towards = 1 - (found * virtual).sum(1)
     alike = F.relu((found * original).sum(1) - aim) * (1 - same)
     return (towards + alike).mean()
+
+
+def pixel_loss(pictures: Tensor, wanted: Tensor, face: Tensor) -> Tensor:
+    """Mean L1 distance of pictures (N, 3, S, S), where `face` (N, 1, S, S) four times as heavy."""
+    return ((pictures - wanted).abs() * (1 + _FACE_WEIGHT * face)).mean()
+
+
+def mask_loss(masks: Sequence[Tensor], face: Tensor, *, same: Tensor) -> Tensor:
+    """How far masks (N, G, R, R) are, on average over their groups, from what of the face is seen (N, 1, S, S): whoever
+    is someone else gets nothing of the original's fine features. () over those that are not the `same` (N,)."""
+    gaps = []
+    for mask in masks:
+        seen = F.interpolate(face, size=mask.shape[-1], mode="area")
+        gaps.append((mask.float().mean(1, keepdim=True) - seen).abs().mean((1, 2, 3)))
+    others = 1 - same
+    loss: Tensor = (torch.stack(gaps).mean(0) * others).sum() / others.sum().clamp_min(1.0)
+    return loss
 
 
 def generator_loss(logits: Tensor) -> Tensor:

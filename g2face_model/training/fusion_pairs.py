@@ -179,12 +179,13 @@ class PairMaker:
         return np.rint(np.clip(fused, 0, 1) * 255).astype(np.uint8), skin
 
 
-def sample(pair: Pair, others: list[Pair], chance: Chance, *, plain: float = 0.35) -> tuple[Image, Image]:
-    """The original and its answer (256, 256, 3), both with the same things in front of the face and the
-    same light and faults of the camera; a share `plain` of the samples is left as it is."""
-    original, wanted = pair.original, pair.wanted
+def sample(pair: Pair, others: list[Pair], chance: Chance, *, plain: float = 0.35) -> tuple[Image, Image, Floats]:
+    """The original and its answer (256, 256, 3), both with the same things in front of the face and the same light and
+    faults of the camera, and what of the face is still seen (256, 256); a share `plain` of the samples is left as it
+    is."""
+    original, wanted, face = pair.original, pair.wanted, pair.face
     if chance.random() < plain:
-        return original, wanted
+        return original, wanted, face
     scene = _scene(pair, others)
     seeds = chance.integers(1 << 62, size=4)
     if chance.random() < 0.3:  # generated people are mostly light
@@ -197,7 +198,8 @@ def sample(pair: Pair, others: list[Pair], chance: Chance, *, plain: float = 0.3
         layers = _things(scene, chance)
         labels = np.zeros((SIZE, SIZE, 3), np.float32)
         labels[..., 0] = 1
-        original, wanted = (compose(picture, labels, layers)[0] for picture in (original, wanted))
+        (original, labels), (wanted, _) = (compose(picture, labels, layers) for picture in (original, wanted))
+        face = face * labels[..., 0]
     shaded, coloured, spoiled = chance.random(3) < (0.4, 0.4, 0.3)
     faulty = []
     for picture in (original, wanted):
@@ -208,7 +210,7 @@ def sample(pair: Pair, others: list[Pair], chance: Chance, *, plain: float = 0.3
         if spoiled:
             picture = spoil(picture, np.random.default_rng(seeds[2]))
         faulty.append(picture)
-    return faulty[0], faulty[1]
+    return faulty[0], faulty[1], face
 
 
 def _scene(pair: Pair, others: list[Pair]) -> Scene:

@@ -80,8 +80,9 @@ def test_what_is_in_front_of_an_original_is_in_front_of_its_answer(maker: PairMa
     pairs = [maker.make(3), maker.make(4)]
     pair = replace(pairs[0], wanted=pairs[0].original)  # then both must stay alike, whatever is done to them
     for seed in range(12):
-        original, wanted = sample(pair, pairs, np.random.default_rng(seed), plain=0.0)
+        original, wanted, face = sample(pair, pairs, np.random.default_rng(seed), plain=0.0)
         assert np.array_equal(original, wanted)
+        assert (face <= pair.face).all()
     spoiled = [sample(pair, pairs, np.random.default_rng(seed), plain=0.0)[0] for seed in range(12)]
     assert sum(not np.array_equal(picture, pair.original) for picture in spoiled) >= 8
     assert np.array_equal(sample(pair, pairs, np.random.default_rng(0), plain=1.0)[0], pair.original)

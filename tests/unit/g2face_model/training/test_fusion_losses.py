@@ -93,3 +93,22 @@ def test_a_face_that_is_moved_is_as_far_as_it_was_moved(store: WeightStore, face
     distance.backward()
     assert moved.grad is not None
     assert float(moved.grad.abs().sum()) > 0
+
+
+def test_a_pixel_of_the_face_weighs_four_times_as_much() -> None:
+    face = torch.zeros(1, 1, 4, 4)
+    face[..., :2, :] = 1
+    above, below = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    above[..., :2, :], below[..., 2:, :] = 1, 1
+    none = torch.zeros(1, 3, 4, 4)
+    assert losses.pixel_loss(above, none, face) == 4 * losses.pixel_loss(below, none, face)
+
+
+def test_masks_are_lost_where_they_are_not_the_face_and_only_for_someone_else() -> None:
+    face = torch.zeros(2, 1, 8, 8)
+    face[..., :4, :] = 1
+    right = [face.expand(-1, 8, -1, -1), face[..., ::2, ::2].expand(-1, 8, -1, -1)]
+    wrong = [1 - mask for mask in right]
+    assert losses.mask_loss(right, face, same=torch.zeros(2)) == 0
+    assert losses.mask_loss(wrong, face, same=torch.zeros(2)) == 1
+    assert losses.mask_loss(wrong, face, same=torch.ones(2)) == 0
