@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import argon2
@@ -26,7 +27,7 @@ from backend.people import ADMIN_ROLES as ADMIN_ROLES
 from backend.people import Account as Account
 from backend.people import Role as Role
 from backend.tokens import Tokens
-from backend.vouchers import Vouchers
+from backend.vouchers import Latest, Vouchers
 
 _FAILURES_ALLOWED = 5
 _LOCKED_FOR = timedelta(minutes=5)
@@ -55,15 +56,16 @@ class Accounts:
         engine: Engine,
         *,
         voucher_key: bytes | None = None,
+        latest_vouchers: Path | None = None,
         new_secret: Callable[[], str] = _new_secret,
         hasher: argon2.PasswordHasher | None = None,
     ) -> None:
-        """voucher_key: the admin's, see `Vouchers`. `new_secret` makes one-time passwords and tokens. `hasher`: see
-        `Passwords`; hashes made at other costs are renewed when their owner signs in."""
+        """voucher_key, latest_vouchers: the admin's key and file, see `vouchers`. `new_secret` makes one-time passwords
+        and tokens. `hasher`: see `Passwords`; hashes made at other costs are renewed when their owner signs in."""
         self._engine = engine
         self._new_secret = new_secret
         self._passwords = Passwords(hasher)
-        self._vouchers = Vouchers(voucher_key)
+        self._vouchers = Vouchers(voucher_key, None if latest_vouchers is None else Latest(latest_vouchers))
         self.tokens = Tokens(engine, new_secret=new_secret, vouchers=self._vouchers)
         self.enrolments = Enrolments(engine, vouchers=self._vouchers)
         self.introductions = Introductions(engine, vouchers=self._vouchers)

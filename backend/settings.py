@@ -288,6 +288,10 @@ class Settings(BaseSettings):
         """What the admin vouches with for accounts and tokens: whoever can write to their database cannot make one."""
         return self._key(None, "admin", "voucher.key")
 
+    def latest_vouchers(self) -> Path:
+        """Which of its vouchers the admin gave last: a row that was right before is not put back."""
+        return self._in_data_dir("admin", "vouchers.txt")
+
     def pseudonym_key(self) -> bytes:
         """What subjects are named with in the audit log."""
         return self._key(None, "admin", "pseudonym.key")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, insert, select
 
 from backend.errors import ForbiddenError
 from backend.ledger.database import reading, writing
@@ -81,17 +81,24 @@ class Tokens:
         with writing(self._engine) as connection:
             if connection.execute(mine).rowcount == 0:
                 raise ForbiddenError("there is no such token")
+            self._vouchers.end(token_id)
 
     def revoke_all(self, account_id: str, *, scopes: Collection[str]) -> int:
         """End an account's tokens of one of `scopes`; how many those were."""
         wanted = frozenset(scopes)
         ids = [token.token_id for token in self.of(account_id) if token.scopes & wanted]
         with writing(self._engine) as connection:
-            return connection.execute(delete(TokenRow).where(TokenRow.token_id.in_(ids))).rowcount
+            return self._end(connection, TokenRow.token_id.in_(ids))
 
     def end_all(self, connection: Connection, account_id: str) -> int:
         """End every token of an account with this transaction, whatever it is for; how many those were."""
-        return connection.execute(delete(TokenRow).where(TokenRow.account_id == account_id)).rowcount
+        return self._end(connection, TokenRow.account_id == account_id)
+
+    def _end(self, connection: Connection, theirs: ColumnElement[bool]) -> int:
+        ended = connection.scalars(delete(TokenRow).where(theirs).returning(TokenRow.token_id)).all()
+        for token_id in ended:
+            self._vouchers.end(token_id)
+        return len(ended)
 
     def _token(self, row: Row[Any]) -> Token:
         scopes, vouched = frozenset(row.scope.split()), self._vouchers.hold(row)

@@ -130,6 +130,7 @@ def opened(folder: Path, *, clock: Clock | None = None, **admin: Any) -> Iterato
         office = wsgi.open_office(settings, stack)
         # What makes guessing dear makes testing slow; the real costs are tested with the accounts.
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-        accounts = Accounts(office.ledger.engine, hasher=cheap, voucher_key=settings.voucher_key())
+        latest, key = settings.latest_vouchers(), settings.voucher_key()
+        accounts = Accounts(office.ledger.engine, hasher=cheap, voucher_key=key, latest_vouchers=latest)
         office = replace(office, accounts=accounts)
         yield Console(settings, office, clock, wsgi.build_app(settings, office, clock=clock))

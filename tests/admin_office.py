@@ -152,9 +152,11 @@ def opened(
         office = wsgi.open_office(settings, stack)
         # What makes guessing dear makes testing slow; the real costs are tested with the accounts.
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-        office = dataclasses.replace(
-            office, accounts=Accounts(office.ledger.engine, hasher=cheap, voucher_key=settings.voucher_key())
+        latest = settings.latest_vouchers()
+        accounts = Accounts(
+            office.ledger.engine, hasher=cheap, voucher_key=settings.voucher_key(), latest_vouchers=latest
         )
+        office = dataclasses.replace(office, accounts=accounts)
         yield Restricted(office, settings, clock, workshop, _app(settings, office, clock))
 
 

@@ -57,7 +57,8 @@ def open_office(settings: Settings, stack: ExitStack) -> Office:
     heads = audit_heads(settings)
     pseudonym = partial(pseudonyms.pseudonym, settings.pseudonym_key())
     grace = timedelta(days=settings.admin.grace_days)
-    rules, accounts = _rules(settings), Accounts(ledger.engine, voucher_key=settings.voucher_key())
+    rules, latest = _rules(settings), settings.latest_vouchers()
+    accounts = Accounts(ledger.engine, voucher_key=settings.voucher_key(), latest_vouchers=latest)
     may_approve = partial(accounts.may, role=Role.APPROVER)
     return Office(
         ledger=ledger,

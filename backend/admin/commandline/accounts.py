@@ -183,9 +183,9 @@ def _run(run: Callable[[Registry, argparse.Namespace], None], options: argparse.
 def _opened(settings: Settings) -> Iterator[Registry]:
     ledger, vault = Ledger.open(settings.database()), database.open_vault(settings.vault())
     try:
-        yield Registry(
-            Accounts(ledger.engine, voucher_key=settings.voucher_key()), AuditLog(vault), lambda: datetime.now(UTC)
-        )
+        latest = settings.latest_vouchers()
+        accounts = Accounts(ledger.engine, voucher_key=settings.voucher_key(), latest_vouchers=latest)
+        yield Registry(accounts, AuditLog(vault), lambda: datetime.now(UTC))
     finally:
         ledger.close()
         vault.dispose()

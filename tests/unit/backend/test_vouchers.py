@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import argon2
@@ -12,9 +14,10 @@ import pytest
 from sqlalchemy import Engine, insert, select, update
 
 from backend.accounts import Account, Accounts
-from backend.errors import ForbiddenError
+from backend.errors import ConfigError, ForbiddenError
 from backend.ledger.database import open_engine, reading, upgrade, writing
 from backend.ledger.tables import AccountRow, TokenRow
+from backend.vouchers import Latest
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
 KEY = b"v" * 32
@@ -185,3 +188,126 @@ def test_a_token_that_the_intake_made_does_not_count(admin: Accounts, intake: Ac
         jane.account_id, scopes=["admin:audit"], expires_at=NOW + timedelta(days=1), now=NOW
     )
     assert not admin.tokens.verify(secret, now=NOW).vouched
+
+
+# Rows that were right before
+
+
+@pytest.fixture
+def latest(tmp_path: Path) -> Path:
+    return tmp_path / "admin" / "vouchers.txt"
+
+
+@pytest.fixture
+def remembering(engine: Engine, latest: Path) -> Accounts:
+    return Accounts(engine, hasher=QUICK, voucher_key=KEY, latest_vouchers=latest)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda admin, one: admin.set_roles(one, []),
+        lambda admin, one: admin.switch(one, on=False),
+        lambda admin, one: admin.reset_password(one),
+        lambda admin, one: admin.enrolments.reset(one),
+        lambda admin, one: admin.vouch(one, ["auditor"]),
+    ],
+    ids=["roles", "switch", "password", "second factor", "vouch"],
+)
+def test_an_account_as_it_was_before_does_not_count(
+    engine: Engine, remembering: Accounts, latest: Path, change: Callable[[Accounts, str], object]
+) -> None:
+    """Although its voucher is the admin's own. Another process of the admin's knows, too."""
+    made, _ = remembering.create("jane@example.org", roles=["auditor"], now=NOW)
+    remembering.enrolments.complete(made.account_id, remembering.enrolments.begin(made.account_id), step=1)
+    before = row_of(engine, made)
+    change(remembering, made.account_id)
+    (changed,) = remembering.accounts()
+    assert changed.vouched
+    tamper(engine, made, **before)
+    for admin in (remembering, Accounts(engine, hasher=QUICK, voucher_key=KEY, latest_vouchers=latest)):
+        (found,) = admin.accounts()
+        assert not found.vouched
+    remembering.vouch(made.account_id, ["auditor"])
+    assert remembering.account(made.account_id).vouched
+
+
+def test_an_account_as_it_was_before_there_was_a_memory_counts_until_it_is_changed(
+    engine: Engine, jane: Account, remembering: Accounts
+) -> None:
+    before = row_of(engine, jane)
+    assert remembering.account(jane.account_id).vouched
+    remembering.set_roles(jane.account_id, ["approver"])
+    tamper(engine, jane, **before)
+    assert not remembering.account(jane.account_id).vouched
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda admin, token: admin.tokens.revoke(token.account_id, token.token_id),
+        lambda admin, token: admin.tokens.revoke_all(token.account_id, scopes=["admin:audit"]),
+        lambda admin, token: admin.switch(token.account_id, on=True),
+    ],
+    ids=["revoke", "revoke all", "switch"],
+)
+def test_a_token_that_was_ended_does_not_come_back(
+    engine: Engine, remembering: Accounts, end: Callable[[Accounts, Any], object]
+) -> None:
+    made, _ = remembering.create("jane@example.org", roles=["auditor"], now=NOW)
+    token, secret = remembering.tokens.issue(made.account_id, scopes=["admin:audit"], expires_at=None, now=NOW)
+    with reading(engine) as connection:
+        before = dict(connection.execute(select(TokenRow.__table__)).one()._mapping)
+    assert remembering.tokens.verify(secret, now=NOW).vouched
+    end(remembering, token)
+    with writing(engine) as connection:
+        connection.execute(insert(TokenRow).values(**before))
+    assert not remembering.tokens.verify(secret, now=NOW).vouched
+
+
+A, B, FIRST, SECOND = "a" * 32, "b" * 32, "1" * 64, "2" * 64
+
+
+def test_the_latest_is_known_to_every_process(latest: Path) -> None:
+    one, other = Latest(latest), Latest(latest)
+    assert one.is_it(A, FIRST), "the first that is seen"
+    assert not other.is_it(A, SECOND)
+    other.keep(A, SECOND)
+    assert (one.is_it(A, FIRST), one.is_it(A, SECOND), one.is_it(B, FIRST)) == (False, True, True)
+    size = latest.stat().st_size
+    one.keep(A, SECOND)
+    assert latest.stat().st_size == size
+    assert latest.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("cut", [2, 40, 65, 66, 98])
+def test_a_line_that_was_cut_short_is_none(latest: Path, cut: int) -> None:
+    Latest(latest).keep(A, FIRST)
+    whole = latest.read_bytes()
+    latest.write_bytes(whole + f"\n{A} {SECOND}\n".encode()[:-cut])
+    assert Latest(latest).is_it(A, FIRST)
+    Latest(latest).keep(B, SECOND)
+    assert Latest(latest).is_it(A, FIRST)
+    assert Latest(latest).is_it(B, SECOND)
+
+
+def test_many_at_once_forget_nothing(latest: Path) -> None:
+    shared = Latest(latest)
+
+    def keep(number: int) -> None:
+        (shared if number % 2 else Latest(latest)).keep(f"{number:032x}", FIRST)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(keep, range(60)))
+    for known in (shared, Latest(latest)):
+        assert not any(known.is_it(f"{number:032x}", SECOND) for number in range(60))
+
+
+def test_without_its_memory_nothing_is_vouched_for(remembering: Accounts, latest: Path, tmp_path: Path) -> None:
+    made, _ = remembering.create("jane@example.org", roles=["auditor"], now=NOW)
+    latest.rename(tmp_path / "elsewhere")
+    latest.mkdir()
+    for call in (remembering.accounts, lambda: remembering.set_roles(made.account_id, [])):
+        with pytest.raises(ConfigError) as caught:
+            call()
+        assert str(tmp_path) not in str(caught.value)

@@ -45,7 +45,8 @@ def run(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG
 def accounts(data_dir: Path, run: Run) -> Iterator[Accounts]:
     run("list")  # makes the database
     ledger = Ledger.open(f"sqlite:///{data_dir / 'ledger.sqlite3'}")
-    yield Accounts(ledger.engine, voucher_key=Settings.load().voucher_key())
+    settings = Settings.load()
+    yield Accounts(ledger.engine, voucher_key=settings.voucher_key(), latest_vouchers=settings.latest_vouchers())
     ledger.close()
 
 
