@@ -19,7 +19,7 @@ from g2face_model.evaluation.measurements import (
     RunFacts,
 )
 from g2face_model.evaluation.photographs import Photograph
-from g2face_model.evaluation.trials import AS_IS, FIRST_KEY, NONE, Trial
+from g2face_model.evaluation.trials import AS_IS, FIRST_KEY, NONE, SECOND_KEY, Trial
 
 NEUTRAL = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 HAPPY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
@@ -122,3 +122,32 @@ def recovered(**changes: Any) -> Recovered:
         "file_bytes": 5000,
     }
     return Recovered(**{**known, **changes})
+
+
+def everything() -> Measurements:
+    """Enough of everything for every figure of every metric: faces replaced and covered, two keys, two conditions,
+    groups, a price."""
+    made, random = MadeMeasurements(facts=RunFacts(price_per_hour=1.0)), np.random.default_rng(0)
+    made.methods["g2face without judge"] = MethodFacts(True, True, (), left_out=True)
+    for number in range(24):
+        own, other, first, second = random.standard_normal((4, 30))
+        file = made.person(f"p{number}", own, own + 0.1 * other, gender="mf"[number % 2], age=str(number))
+        for condition in ("as-is", "dark"):
+            made.face(file, condition=condition, embedding=own, skin=((70.0, 9.0, 12.0), (30.0, 9.0, 12.0))[number % 2])
+            outcome = {"outcome": "covered"} if number == 3 else {}
+            for method in ("g2face", "blur"):
+                made.face(file, method, condition=condition, embedding=first, seam=1.0, **outcome)
+                made.photo(
+                    file,
+                    method,
+                    condition=condition,
+                    faces=1,
+                    found=1,
+                    seconds=1.0,
+                    stages={"render": 0.5},
+                    peak_megabytes=9.0,
+                    recovered=(recovered(), recovered(format="jpeg")),
+                )
+        made.face(file, "g2face without judge", embedding=first)
+        made.face(file.replace("-1", "-2"), "g2face", key=SECOND_KEY, embedding=second)
+    return made.view

@@ -53,9 +53,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--thorough",
         action="store_true",
-        help="everybody is tried with another key, by every judge from outside of the gate and under every condition, by "
-        "the baselines as well: some 2 minutes of a core per photograph (default: samples, so that 100 portraits take a "
-        "quarter of an hour on two cores)",
+        help="everybody is tried with another key, by every judge from outside of the gate and under every condition, "
+        "by the baselines as well: some 2 minutes of a core per photograph (default: samples, so that 100 portraits "
+        "take a quarter of an hour on two cores)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="anonymize at most so many photographs")
     parser.add_argument("--jobs", type=int, default=_cores(), metavar="N", help="processes (default: one per core)")

@@ -55,12 +55,14 @@ class Figure:
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A table of figures: one row for every combination of the values of `rows` (names in `Figure.by`), one column for
-    every figure of `columns`; with `across`, one column for every value that this name in `by` takes."""
+    every figure of `columns`; with `across`, one column for every value that this name in `by` takes. Only figures
+    whose `by` holds the values of `only`."""
 
     name: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     across: str = ""
+    only: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

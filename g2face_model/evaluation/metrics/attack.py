@@ -4,12 +4,12 @@ An attack learns from pairs of other people which original embedding belongs to 
 everybody's other photograph for the face. "direct" has learned nothing, "ridge" is linear, "network" has a hidden
 layer; "... of both keys" have learned from what is published under a second key, of other photographs, too.
 
-Figures, by method, recogniser and attack: `attack_rank_one`, the share of people found, and `chance_rank_one`, what
+Figures, by method, recogniser and attacker: `attack_rank_one`, the share of people found, and `chance_rank_one`, what
 guessing finds. By method: `attack_best_rank_one`, that of the best attack: chosen among several, it flatters the
-attacker. Of two keys: `linked_rank_one`, by method, recogniser and attack: an attack learns which face under the second
-key belongs to one under the first, and searches them for it, on another photograph; `chance_linked`. And `key_told`, by
-method, recogniser and faces: the share of faces of which a classifier, which has learned from other people, says
-rightly which of two keys they were made with ("published"). Both keys were tried on different photographs of a person:
+attacker. Of two keys: `linked_rank_one`, by method, recogniser and attacker: an attack learns which face under the
+second key belongs to one under the first, and searches them for it, on another photograph; `chance_linked`. And
+`key_told`, by method, recogniser and faces: the share of faces of which a classifier, which has learned from other
+people, says rightly which of two keys they were made with ("published"). Both keys were tried on different photographs of a person:
 what the classifier says of these photographs as they are ("as they were") is no matter of the key; the larger of that
 and 0.5 is chance.
 """
@@ -32,7 +32,7 @@ NEEDS = frozenset({Need.SECOND_KEY})
 UNLEARNED = "direct"
 LEARNED: Mapping[str, Learner] = {"ridge": ridge, "network": network}
 _FEWEST, _FEW = 10, 100
-_ROWS = ("method", "recogniser", "attack")
+_ROWS = ("method", "recogniser", "attacker")
 _LAYOUTS = (
     Layout("attacks", _ROWS, ("attack_rank_one", "chance_rank_one")),
     Layout("best_attack", ("method",), ("attack_best_rank_one",)),
@@ -98,7 +98,7 @@ def _attacked(
     """Searches for the first cases, by what is published of them or by what each attack makes of that."""
     for attack, learner in attacks.items():
         guess = predicted(learner, known.published, known.originals, known.people) if learner else known.published
-        own = {**by, "attack": attack}
+        own = {**by, "attacker": attack}
         yield share(names[0], best_matches(guess[: known.searched] @ known.gallery.T), by=own)
         yield number(names[1], 1 / known.searched, Unit.SHARE, by=own, count=known.searched)
 

@@ -23,6 +23,7 @@ import numpy as np
 from g2face_model.attributes import typology_angle
 from g2face_model.evaluation.findings import Figure, Findings, Layout, Note, Unit, number
 from g2face_model.evaluation.measurements import Measurements
+from g2face_model.evaluation.methods import G2FACE
 from g2face_model.evaluation.metrics import cost, identity, recovery, utility
 from g2face_model.evaluation.trials import NONE, Need
 
@@ -33,6 +34,19 @@ _METRICS = (identity, utility, recovery, cost)
 _CLASSES = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"), (-30, "brown"))
 _DARKEST = "dark"
 _SMALL, _MANY_GROUPS, _MANY_NUMBERS = 30, 12, 5
+_OWN = {"method": G2FACE}
+_BY_GROUP = ("attribute", "group")
+_FIRST = (
+    Layout("groups_faces", _BY_GROUP, ("found_again", "found_again_gap", "replaced", "replaced_gap"), only=_OWN),
+    Layout(
+        "groups_analysis",
+        _BY_GROUP,
+        ("landmark_nme", "landmark_nme_gap", "same_expression", "same_expression_gap"),
+        only=_OWN | {"faces": utility.ALL},
+    ),
+    Layout("groups_search", (*_BY_GROUP, "recogniser"), ("rank_one", "rank_one_gap"), only=_OWN | {"probes": "after"}),
+    Layout("gaps", ("attribute",), ("gaps_compared", "gaps_clear")),
+)
 Groups = Mapping[str, Sequence[str]]  # photographs by the name of the group
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -52,10 +66,10 @@ def compute(measurements: Measurements) -> Findings:
             notes.append(Note(code, {"attribute": attribute, "groups": len(groups)}))
             continue
         figures += _compared(measurements, attribute, groups)
-        for name, own in groups.items():
-            if len(own) < _SMALL:
-                values: dict[str, str | int | float] = {"attribute": attribute, "group": name, "photographs": len(own)}
-                notes.append(Note("small_group", values, warning=True))
+        small = sum(len(own) < _SMALL for own in groups.values())
+        if small:
+            values: dict[str, str | int | float] = {"attribute": attribute, "groups": small, "photographs": _SMALL}
+            notes.append(Note("small_groups", values, warning=True))
     return Findings(NAME, tuple(figures), _layouts(figures), notes=tuple(notes))
 
 
@@ -125,10 +139,10 @@ def _headlines(measurements: Measurements, photographs: Sequence[str]) -> dict[_
 
 
 def _layouts(figures: Sequence[Figure]) -> tuple[Layout, ...]:
-    """A table per headline, the gaps beside the figures."""
+    """What to read first, then a table per headline, the gaps beside the figures."""
     rows = {figure.name: tuple(figure.by) for figure in figures if "group" in figure.by}
     tables = [Layout(name, own, (name, f"{name}_gap")) for name, own in rows.items() if not name.endswith("_gap")]
-    return (*tables, Layout("gaps", ("attribute",), ("gaps_compared", "gaps_clear")))
+    return (*_FIRST, *tables)
 
 
 def _number(text: str) -> float:

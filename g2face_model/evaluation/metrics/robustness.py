@@ -2,8 +2,8 @@
 
 Figures: those of identity, utility and recovery that are headlines, by all that they are told by and by condition;
 "as-is" are the very photographs that the conditions were tried on, so that a line of the table is one comparison. The
-order of the conditions is that of `conditions.CONDITIONS`, sizes and strengths from easy to hard: a curve. A method that
-was tried under no condition is left out.
+order of the conditions is that of `conditions.CONDITIONS`, sizes and strengths from easy to hard: a curve. A method
+that was tried under no condition is left out.
 """
 
 from __future__ import annotations

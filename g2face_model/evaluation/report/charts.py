@@ -6,6 +6,7 @@ Both are pure functions of numbers and words; every word is escaped. Values are 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,15 @@ class Row:
     shade: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a chart of curves: figures by step; `shade` picks its colour."""
+
+    label: str
+    figures: Mapping[str, Figure]
+    shade: int = 0
+
+
 def intervals(title: str, rows: Sequence[Row]) -> Markup:
     """A dot per figure, its interval as a line, and the numbers in words; empty when there is nothing to draw."""
     known = [row for row in rows if math.isfinite(row.figure.value)]
@@ -41,11 +51,11 @@ def intervals(title: str, rows: Sequence[Row]) -> Markup:
     return _svg(title, _LABEL + _WIDTH + _VALUE, height, parts)
 
 
-def curves(title: str, steps: Mapping[str, str], lines: Mapping[str, Mapping[str, Figure]]) -> Markup:
-    """One line per name through the `steps` (identifier -> word); `lines` hold a figure by step. A step that a line
-    lacks is left out of it."""
-    drawn = {name: {step: own[step] for step in steps if step in own} for name, own in lines.items()}
-    every = [figure for own in drawn.values() for figure in own.values() if math.isfinite(figure.value)]
+def curves(title: str, steps: Mapping[str, str], lines: Sequence[Line]) -> Markup:
+    """Dots for every line at the `steps` (identifier -> word). Steps of one scale ("face-64", "face-32") are joined, as
+    far as the line has them."""
+    drawn = [line for line in lines if any(math.isfinite(own.value) for own in line.figures.values())]
+    every = [figure for line in drawn for figure in line.figures.values() if math.isfinite(figure.value)]
     if not every:
         return Markup("")
     end, width = _end(every), _LABEL + _WIDTH + _VALUE
@@ -58,9 +68,12 @@ def curves(title: str, steps: Mapping[str, str], lines: Mapping[str, Mapping[str
         )
         for step, word in steps.items()
     ]
-    for shade, (name, own) in enumerate(drawn.items()):
-        points = {places[step]: figure for step, figure in own.items() if math.isfinite(figure.value)}
-        parts.append(_line(name, points, shade=shade % _SHADES, end=end, top=top))
+    for row, line in enumerate(drawn):
+        parts.append(_legend(line, row))
+        known = [step for step in steps if step in line.figures and math.isfinite(line.figures[step].value)]
+        for _, scale in itertools.groupby(known, lambda step: step.rpartition("-")[0] or step):
+            points = {places[step]: line.figures[step] for step in scale}
+            parts.append(_line(points, shade=line.shade % _SHADES, end=end, top=top))
     return _svg(title, width, top + _CURVE + 90, parts)
 
 
@@ -114,13 +127,16 @@ def _scale(end: float, unit: Unit, *, left: int, right: int, top: int) -> Markup
     return marks
 
 
-def _line(name: str, points: Mapping[float, Figure], *, shade: int, end: float, top: int) -> Markup:
+def _legend(line: Line, row: int) -> Markup:
+    return Markup('<circle class="c{0}" cx="70" cy="{1}" r="5"/><text x="82" y="{2}">{3}</text>').format(
+        line.shade % _SHADES, 10 + _LEGEND * row, 14 + _LEGEND * row, line.label
+    )
+
+
+def _line(points: Mapping[float, Figure], *, shade: int, end: float, top: int) -> Markup:
     def y(value: float) -> float:
         return top + _CURVE * (1 - min(max(value / end, 0.0), 1.0))
 
-    legend = Markup('<circle class="c{0}" cx="70" cy="{1}" r="5"/><text x="82" y="{2}">{3}</text>').format(
-        shade, 10 + _LEGEND * shade, 14 + _LEGEND * shade, name
-    )
     path = " ".join(f"{x:.1f},{y(figure.value):.1f}" for x, figure in points.items())
     drawn = Markup('<polyline class="line c{}" points="{}"/>').format(shade, path)
     for x, figure in points.items():
@@ -129,7 +145,7 @@ def _line(name: str, points: Mapping[float, Figure], *, shade: int, end: float, 
                 shade, y(figure.low), y(figure.high), x=x
             )
         drawn += Markup('<circle class="c{}" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(shade, x, y(figure.value))
-    return legend + drawn
+    return drawn
 
 
 def _svg(title: str, width: int, height: int, parts: Sequence[Markup]) -> Markup:

@@ -21,11 +21,10 @@ from g2face_model.evaluation.report import drawing
 from g2face_model.evaluation.report.content import Evaluation
 from g2face_model.evaluation.report.pictures import chosen
 from g2face_model.evaluation.report.summary import LIMITS, answers, headlines
-from g2face_model.evaluation.report.tables import formatted, rows_of
+from g2face_model.evaluation.report.tables import MORE_IS_BETTER, cases, formatted, rows_of
 from g2face_model.evaluation.report.words import Words
 from g2face_model.types import Image
 
-_UP = ("found_again", "same_expression", "bit_exact", "replaced")  # of the headlines, more is better
 _HEATED = ("confusion",)  # tables whose cells are coloured by their shares
 MANY_ROWS = 24  # a longer table is folded
 _MANY_WARNINGS = 3
@@ -41,7 +40,8 @@ def render(evaluation: Evaluation, *, language: str = "en") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"formatted": formatted, "word": words.name, "picture": picture, "shown": _shown}
+    environment.filters |= {"formatted": formatted, "cases": cases, "word": words.name}
+    environment.filters |= {"picture": picture, "shown": _shown}
     environment.tests["about_known"] = lambda name: bool(words.about(name))
     environment.globals |= {"say": words.page, "told": words.note, "about": words.about}
     warnings = [note for note in evaluation.notes if note.warning and note.code != "failed"]
@@ -57,7 +57,7 @@ def render(evaluation: Evaluation, *, language: str = "en") -> str:
         charts_of=functools.partial(drawing.charts, words=words, methods=evaluation.methods),
         columns_of=_columns,
         chosen=chosen,
-        up=_UP,
+        up=MORE_IS_BETTER,
         heated=_HEATED,
         many=MANY_ROWS,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from g2face_model.evaluation.findings import Findings, Layout
+from g2face_model.evaluation.findings import Figure, Findings, Layout
 from g2face_model.evaluation.report.content import Evaluation
 from g2face_model.evaluation.report.html import MANY_ROWS
 from g2face_model.evaluation.report.summary import answers, headlines
-from g2face_model.evaluation.report.tables import formatted, rows_of
+from g2face_model.evaluation.report.tables import cases, formatted, rows_of
 from g2face_model.evaluation.report.words import Words
 
 _UNTOLD = ("confusion",)  # too wide for a page of text; the report has it
@@ -37,10 +37,14 @@ def _compared(evaluation: Evaluation, words: Words) -> Iterator[str]:
     yield from _table(
         [words.page("figure"), *map(words.name, evaluation.methods)],
         [
-            [words.name(row.name), *(formatted(row.cells.get(method)) for method in evaluation.methods)]
+            [words.name(row.name), *(_counted(row.cells.get(method)) for method in evaluation.methods)]
             for row in headlines(evaluation.findings, evaluation.methods)
         ],
     )
+
+
+def _counted(figure: Figure | None) -> str:
+    return formatted(figure) if figure is None else f"{formatted(figure)} / {figure.count}"
 
 
 def _metric(findings: Findings, words: Words) -> Iterator[str]:
@@ -56,8 +60,8 @@ def _layout(layout: Layout, findings: Findings, words: Words) -> Iterator[str]:
     if 0 < len(table.rows) <= MANY_ROWS:
         yield f"### {words.name(layout.name)}"
         yield ""
-        rows = [[*map(words.name, names), *map(formatted, cells)] for names, cells in table.rows]
-        yield from _table([words.name(name) for name in table.heading], rows)
+        rows = [[*map(words.name, names), *map(formatted, own), cases(own)] for names, own in table.rows]
+        yield from _table([words.name(name) for name in (*table.heading, "cases")], rows)
         yield ""
 
 

@@ -53,8 +53,8 @@ class Headline:
 
 
 def answers(findings: Sequence[Findings]) -> tuple[Answer, ...]:
-    """Can anybody be recognised? Does analysis work? What does recovery cost? What does it all cost?"""
-    return _recognised(findings), _works(findings), _recovery(findings), _cost(findings)
+    """Can anybody be recognised, or linked? Does analysis work? Do faces pass for real? Recovery? What does it cost?"""
+    return tuple(ask(findings) for ask in (_recognised, _linked, _works, _real, _recovery, _cost))
 
 
 def headlines(findings: Sequence[Findings], methods: Sequence[str]) -> tuple[Headline, ...]:
@@ -63,12 +63,14 @@ def headlines(findings: Sequence[Findings], methods: Sequence[str]) -> tuple[Hea
         ("rank_one", {"probes": "after"}, max),
         ("tar_far_0.1", {"probes": "after"}, max),
         ("own_match", {"probes": "after"}, max),
+        ("attack_best_rank_one", {}, max),
         ("left_alone", {}, max),
         ("found_again", {}, min),
         ("same_expression", {"faces": "all", "estimator": "emotion"}, min),
         ("landmark_nme", {"faces": "all"}, max),
         ("landmarks_lost", {"faces": "all"}, max),
         ("pose_change", {"faces": "all"}, max),
+        ("told_apart_best", {"faces": "all"}, max),
         ("bit_exact", {}, min),
         ("seconds_per_photo", {}, max),
         ("price_per_1000", {}, max),
@@ -111,12 +113,14 @@ def _recognised(findings: Sequence[Findings]) -> Answer:
     found, accepted = (_worst(name, findings, probes="after") for name in ("rank_one", "tar_far_0.1"))
     alone, before = _only("left_alone", findings), _before(findings)
     chance = 1 / before.count if before else 0.0  # everybody who was photographed twice is in the gallery
-    own = _worst("own_match", findings, probes="after")
+    own, attack = _worst("own_match", findings, probes="after"), _only("attack_best_rank_one", findings)
     facts: list[tuple[str, Mapping[str, str]]] = []
     if found and accepted:
-        facts.append(("searched", _told(found) | {"chance": f"{100 * chance:.1f} %", "before": formatted(before)}))
+        facts.append(("searched", _told(found) | {"chance": _percent(chance), "before": formatted(before)}))
         facts.append(("accepted", _told(accepted)))
-    if own:
+    if attack:
+        facts.append(("attacked", _told(attack) | {"chance": _percent(1 / attack.count)}))
+    if own and not found:  # the weaker test, for want of people to search for
         facts.append(("own_match", _told(own)))
     if alone:
         facts.append(("left_alone" if alone.value else "none_left_alone", _told(alone)))
@@ -124,7 +128,7 @@ def _recognised(findings: Sequence[Findings]) -> Answer:
         return Answer("recognised", Verdict.UNMEASURED, tuple(facts))
     if found.count < LIMITS["people"]:
         return Answer("recognised", Verdict.UNSURE, tuple(facts))
-    above = found.value - chance
+    above = max(found.value - chance, attack.value - 1 / attack.count if attack else 0.0)
     passed = [
         accepted.value <= LIMITS["accepted"],
         above <= LIMITS["above_chance"],
@@ -139,6 +143,41 @@ def _before(findings: Sequence[Findings]) -> Figure | None:
     every = figures_called("rank_one", findings, method=NONE, probes="before")
     plain = [own for own in every if own.by.keys() == {"method", "recogniser", "role", "probes"}]
     return min(plain, key=lambda own: own.value, default=None)
+
+
+def _linked(findings: Sequence[Findings]) -> Answer:
+    """By the judge and the attack that link best."""
+    every = [
+        *figures_called("linked_rank_one", findings, method=G2FACE),
+        *figures_called("link_rank_one", findings, method=G2FACE),
+    ]
+    worst = max((own for own in every if math.isfinite(own.value)), key=lambda own: own.value, default=None)
+    if worst is None:
+        return Answer("linked", Verdict.UNMEASURED)
+    chance = 1 / worst.count
+    facts: list[tuple[str, Mapping[str, str]]] = [("matched", _told(worst) | {"chance": _percent(chance)})]
+    above = worst.value - chance
+    passed = above <= LIMITS["above_chance"]
+    if not passed:
+        facts.append(("matched_therefore", {}))
+    if worst.count < LIMITS["people"]:
+        return Answer("linked", Verdict.UNSURE, tuple(facts))
+    return Answer("linked", _of([passed], failed=above > 4 * LIMITS["above_chance"]), tuple(facts))
+
+
+def _real(findings: Sequence[Findings]) -> Answer:
+    """By the best classifier; half of its cases are real faces, and half are right by luck."""
+    told = _only("told_apart_best", findings, faces="all")
+    if told is None:
+        return Answer("real", Verdict.UNMEASURED)
+    above = told.value - 0.5
+    passed = above <= LIMITS["above_chance"]
+    facts: list[tuple[str, Mapping[str, str]]] = [("told_apart", _told(told))]
+    if not passed:
+        facts.append(("told_apart_therefore", {}))
+    if told.count / 2 < LIMITS["people"]:
+        return Answer("real", Verdict.UNSURE, tuple(facts))
+    return Answer("real", _of([passed], failed=above > 4 * LIMITS["above_chance"]), tuple(facts))
 
 
 def _works(findings: Sequence[Findings]) -> Answer:
@@ -176,10 +215,9 @@ def _recovery(findings: Sequence[Findings]) -> Answer:
     exact, refused = every["bit_exact"], [*every["wrong_key_refused"], *every["tampering_refused"]]
     if not exact:
         return Answer("recovery", Verdict.UNMEASURED)
-    facts = [
-        ("exact", _told(min(exact, key=lambda own: own.value))),
-        ("refused", _told(min(refused, key=lambda own: own.value))),
-    ]
+    facts = [("exact", _told(min(exact, key=lambda own: own.value)))]
+    if refused:
+        facts.append(("refused", _told(min(refused, key=lambda own: own.value))))
     for name in ("restore_seconds", "payload_bytes"):
         if every[name]:
             facts.append((name, _told(max(every[name], key=lambda own: own.value))))
@@ -196,6 +234,10 @@ def _cost(findings: Sequence[Findings]) -> Answer:
 
 def _of(passed: Sequence[bool], *, failed: bool) -> Verdict:
     return Verdict.BAD if failed else Verdict.GOOD if all(passed) else Verdict.MIXED
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _told(figure: Figure) -> dict[str, str]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from g2face_model.evaluation.findings import Figure, Findings, Layout, Unit
 
+MORE_IS_BETTER = ("found_again", "same_expression", "bit_exact", "replaced", "wrong_key_refused")  # of the headlines
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -21,7 +23,13 @@ class Table:
 
 def rows_of(layout: Layout, figures: Sequence[Figure]) -> Table:
     """The table of a layout, rows and columns in the order in which the figures come."""
-    own = [figure for figure in figures if figure.name in layout.columns and set(layout.rows) <= figure.by.keys()]
+    own = [
+        figure
+        for figure in figures
+        if figure.name in layout.columns
+        and set(layout.rows) <= figure.by.keys()
+        and layout.only.items() <= dict(figure.by).items()
+    ]
     if layout.across:
         columns = tuple(dict.fromkeys(figure.by[layout.across] for figure in own if layout.across in figure.by))
         cells = {(_row(figure, layout), figure.by.get(layout.across, "")): figure for figure in own}
@@ -35,6 +43,13 @@ def rows_of(layout: Layout, figures: Sequence[Figure]) -> Table:
 
 def _row(figure: Figure, layout: Layout) -> tuple[str, ...]:
     return tuple(figure.by[name] for name in layout.rows)
+
+
+def cases(cells: Sequence[Figure | None]) -> str:
+    """On how many cases the figures of a row rest: a number, or from the fewest to the most; counts rest on none."""
+    known = [figure for figure in cells if figure is not None and math.isfinite(figure.value)]
+    counts = sorted({figure.count for figure in known if figure.unit is not Unit.COUNT})
+    return "" if not counts else f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,}-{counts[-1]:,}"
 
 
 def formatted(figure: Figure | None, *, brief: bool = False) -> str:

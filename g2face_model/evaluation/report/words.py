@@ -16,7 +16,7 @@ from g2face_model.evaluation.findings import Note
 
 LANGUAGES = ("en", "ja")
 _PREFIXES = ("g2face without", "moved by")  # of names that end with another name
-_GAP = "gap"  # behind the name of the figure that it is a gap of, and beside which it stands
+_GAP = "gap"  # stands behind the name of the figure that it is a gap of
 Entries = Mapping[str, Mapping[str, list[str]]]
 
 
@@ -43,7 +43,7 @@ class Words:
                 rest = self.name(identifier.removeprefix(f"{start} "))
                 return self._entries["names"][start][self._place].format(rest)
         if identifier.endswith(f"_{_GAP}"):
-            return self._entries["names"][_GAP][self._place]
+            return self._entries["names"][_GAP][self._place].format(self.name(identifier.removesuffix(f"_{_GAP}")))
         return identifier.replace("_", " ")
 
     def about(self, identifier: str) -> str:

@@ -42,9 +42,9 @@ def _figure(findings: Findings, name: str, **by: str) -> Figure:
 
 def test_a_planted_leak_is_found_by_whoever_learns() -> None:
     findings = attack.compute(_made(leak=True, linked=True).view)
-    assert _figure(findings, "attack_rank_one", attack="direct").value < 0.2
-    assert _figure(findings, "attack_rank_one", attack="ridge").value > 0.8
-    assert _figure(findings, "attack_rank_one", attack="network").value > 0.4
+    assert _figure(findings, "attack_rank_one", attacker="direct").value < 0.2
+    assert _figure(findings, "attack_rank_one", attacker="ridge").value > 0.8
+    assert _figure(findings, "attack_rank_one", attacker="network").value > 0.4
     best = _figure(findings, "attack_best_rank_one")
     assert best.value == max(own.value for own in findings.figures if own.name == "attack_rank_one")
     assert best.headline
@@ -53,7 +53,7 @@ def test_a_planted_leak_is_found_by_whoever_learns() -> None:
 
 def test_a_leak_under_two_keys_is_learned_from_both() -> None:
     findings = attack.compute(_made(leak=True, linked=True).view)
-    one, both = (_figure(findings, "attack_rank_one", attack=f"ridge{of}") for of in ("", " of both keys"))
+    one, both = (_figure(findings, "attack_rank_one", attacker=f"ridge{of}") for of in ("", " of both keys"))
     assert both.value < one.value  # each key turns the faces otherwise, so what one teaches is wrong for the other
     assert both.count == one.count == _PEOPLE
 
@@ -63,13 +63,13 @@ def test_what_does_not_leak_is_not_found() -> None:
     for own in findings.figures:
         if own.name in ("attack_rank_one", "linked_rank_one"):
             assert own.value < 0.12
-    assert _figure(findings, "chance_rank_one", attack="ridge").value == pytest.approx(1 / _PEOPLE)
+    assert _figure(findings, "chance_rank_one", attacker="ridge").value == pytest.approx(1 / _PEOPLE)
 
 
 def test_faces_of_two_keys_are_linked_by_whoever_learns_how() -> None:
     findings = attack.compute(_made(leak=False, linked=True).view)
-    assert _figure(findings, "linked_rank_one", attack="direct").value < 0.2
-    assert _figure(findings, "linked_rank_one", attack="ridge").value > 0.8
+    assert _figure(findings, "linked_rank_one", attacker="direct").value < 0.2
+    assert _figure(findings, "linked_rank_one", attacker="ridge").value > 0.8
 
 
 def test_a_key_that_marks_its_faces_is_told() -> None:
@@ -91,7 +91,7 @@ def test_untouched_faces_are_found_without_learning() -> None:
         own = _unit(random, _SIZE)
         made.face(made.person(f"p{person}", own, own), "blur", embedding=own)
     findings = attack.compute(made.view)
-    assert _figure(findings, "attack_rank_one", attack="direct").value == 1.0
+    assert _figure(findings, "attack_rank_one", attacker="direct").value == 1.0
     assert not [own for own in findings.figures if own.name == "key_told"]
     assert "few_to_learn_from" in {note.code for note in findings.notes}
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from g2face_model.evaluation.findings import Figure, Unit
-from g2face_model.evaluation.report.charts import Row, curves, intervals
+from g2face_model.evaluation.report.charts import Line, Row, curves, intervals
 
 _NASTY = "<script>alert('x')</script> & \""
 
@@ -31,23 +31,26 @@ def test_a_dot_lies_where_its_share_is_and_its_interval_around_it() -> None:
 def test_words_cannot_leave_their_place() -> None:
     for svg in (
         intervals(_NASTY, [Row(_NASTY, _figure(0.5))]),
-        curves(_NASTY, {"a": _NASTY}, {_NASTY: {"a": _figure(0.5)}}),
+        curves(_NASTY, {"a": _NASTY}, [Line(_NASTY, {"a": _figure(0.5)})]),
     ):
         assert "<script" not in svg
         assert ElementTree.fromstring(svg).attrib["aria-label"] == _NASTY  # noqa: S314
 
 
-def test_a_line_goes_through_its_steps_and_leaves_out_what_is_missing() -> None:
-    lines = {"one": {"a": _figure(1.0), "c": _figure(0.0)}, "two": {"b": _figure(math.nan), "c": _figure(0.5)}}
-    svg = curves("t", {"a": "A", "b": "B", "c": "C"}, lines)
+def test_a_line_goes_through_the_steps_of_a_scale_and_leaves_out_what_is_missing() -> None:
+    one = {"as-is": _figure(1.0), "face-9": _figure(1.0), "face-5": _figure(0.0), "dark": _figure(0.5)}
+    two = {"face-9": _figure(math.nan), "face-5": _figure(0.5)}
+    steps = {"as-is": "A", "face-9": "B", "face-5": "C", "dark": "D"}
+    svg = curves("t", steps, [Line("one", one), Line("two", two, shade=1)])
     paths = [own.attrib["points"].split() for own in ElementTree.fromstring(svg).iter("polyline")]  # noqa: S314
-    assert [len(path) for path in paths] == [2, 1]
-    assert float(paths[0][0].split(",")[1]) < float(paths[1][0].split(",")[1]) < float(paths[0][1].split(",")[1])
+    assert [len(path) for path in paths] == [1, 2, 1, 1]
+    assert float(paths[1][0].split(",")[1]) < float(paths[3][0].split(",")[1]) < float(paths[1][1].split(",")[1])
+    assert len(_circles(svg)) == 5 + 2  # and one in the legend of each
 
 
 def test_nothing_known_is_no_chart() -> None:
     assert intervals("t", []) == intervals("t", [Row("a", _figure(math.nan))]) == ""
-    assert curves("t", {"a": "A"}, {"one": {}}) == ""
+    assert curves("t", {"a": "A"}, [Line("one", {})]) == ""
 
 
 def test_values_that_are_all_zero_can_be_drawn() -> None:

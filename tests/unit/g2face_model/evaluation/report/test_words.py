@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pytest
-from made_measurements import MadeMeasurements, recovered
+from made_measurements import everything
 
 from g2face_model import evaluation
 from g2face_model.evaluation import scorecard
 from g2face_model.evaluation.bench import READ, STAGES, WRITE
 from g2face_model.evaluation.conditions import CONDITIONS
 from g2face_model.evaluation.findings import Note
-from g2face_model.evaluation.measurements import MISSED, Measurements, MethodFacts, RunFacts
+from g2face_model.evaluation.measurements import MISSED
 from g2face_model.evaluation.methods import METHODS
 from g2face_model.evaluation.metrics import fairness
 from g2face_model.evaluation.report.words import LANGUAGES, Words
 from g2face_model.evaluation.scorecard import METRICS
-from g2face_model.evaluation.trials import SECOND_KEY
 from g2face_model.expression import EXPRESSIONS
 
 _PROPER = ("recogniser", "group", "attribute")  # kinds of names that are brought by others and shown as they are
@@ -64,7 +62,7 @@ def test_what_has_no_words_is_shown_as_it_is() -> None:
 def test_whatever_a_report_can_show_has_words() -> None:
     """Names that people or files bring (recognisers, attributes, groups) stand for themselves."""
     shown = {*METRICS, *METHODS, *CONDITIONS, *EXPRESSIONS, *_outcomes(), *_skin_tones(), *_stages()}
-    for own in scorecard.compute(_everything(), METRICS):
+    for own in scorecard.compute(everything(), METRICS):
         shown |= {ranking.by for ranking in own.rankings}
         shown |= {name for layout in own.layouts for name in (layout.name, *layout.rows, *layout.columns)}
         for figure in own.figures:
@@ -108,35 +106,6 @@ def _skin_tones() -> set[str]:
 
 def _stages() -> set[str]:
     return set(STAGES) - {READ, WRITE}  # an evaluation does not time files
-
-
-def _everything() -> Measurements:
-    """Enough of everything for every figure of every metric: faces replaced and covered, two keys, two conditions,
-    groups, a price."""
-    made, random = MadeMeasurements(facts=RunFacts(price_per_hour=1.0)), np.random.default_rng(0)
-    made.methods["g2face without judge"] = MethodFacts(True, True, (), left_out=True)
-    for number in range(24):
-        own, other, first, second = random.standard_normal((4, 30))
-        file = made.person(f"p{number}", own, own + 0.1 * other, gender="mf"[number % 2], age=str(number))
-        for condition in ("as-is", "dark"):
-            made.face(file, condition=condition, embedding=own, skin=((70.0, 9.0, 12.0), (30.0, 9.0, 12.0))[number % 2])
-            outcome = {"outcome": "covered"} if number == 3 else {}
-            for method in ("g2face", "blur"):
-                made.face(file, method, condition=condition, embedding=first, seam=1.0, **outcome)
-                made.photo(
-                    file,
-                    method,
-                    condition=condition,
-                    faces=1,
-                    found=1,
-                    seconds=1.0,
-                    stages={"render": 0.5},
-                    peak_megabytes=9.0,
-                    recovered=(recovered(), recovered(format="jpeg")),
-                )
-        made.face(file, "g2face without judge", embedding=first)
-        made.face(file.replace("-1", "-2"), "g2face", key=SECOND_KEY, embedding=second)
-    return made.view
 
 
 def test_another_language_is_refused() -> None:
