@@ -9,9 +9,9 @@ guessing finds. By method: `attack_best_rank_one`, that of the best attack: chos
 attacker. Of two keys: `linked_rank_one`, by method, recogniser and attacker: an attack learns which face under the
 second key belongs to one under the first, and searches them for it, on another photograph; `chance_linked`. And
 `key_told`, by method, recogniser and faces: the share of faces of which a classifier, which has learned from other
-people, says rightly which of two keys they were made with ("published"). Both keys were tried on different photographs of a person:
-what the classifier says of these photographs as they are ("as they were") is no matter of the key; the larger of that
-and 0.5 is chance.
+people, says rightly which of two keys they were made with ("published"). Both keys were tried on different photographs
+of a person: what the classifier says of these photographs as they are ("as they were") is no matter of the key; the
+larger of that and 0.5 is chance.
 """
 
 from __future__ import annotations
