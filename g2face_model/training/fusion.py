@@ -286,7 +286,7 @@ class Trainer:
         return self._as_batch(pairs, [sample(pair, self._pairs, chance, plain=self.config.plain) for pair in pairs])
 
     def _as_batch(self, pairs: list[Pair], samples: list[tuple[Image, Image, Floats]]) -> Batch:
-        originals, wanted = (self._planes([made[k] for made in samples]) for k in (0, 1))
+        originals, wanted = self._planes([made[0] for made in samples]), self._planes([made[1] for made in samples])
         face = torch.from_numpy(np.stack([made[2] for made in samples]))[:, None].to(self._device)
         styles = torch.from_numpy(np.stack([pair.styles for pair in pairs])).to(self._device)
         same = torch.tensor([float(pair.same) for pair in pairs], device=self._device)
