@@ -41,7 +41,7 @@ from g2face_model.weights import WeightStore, save_trained
 
 _HELD_OUT = 1_000_000  # pairs from this number on are never learned from
 _PATCH_PX = 96
-_WEIGHTS = {"pixel": 4.0, "feature": 1.0, "identity": 2.0, "landmark": 5.0, "mask": 1.0, "adversarial": 0.05}
+_WEIGHTS = {"pixel": 4.0, "feature": 1.0, "identity": 3.0, "landmark": 5.0, "mask": 1.0, "adversarial": 0.05}
 _FINE = slice(3, 5)  # levels of 128 and 256 px
 _AIMS = {"faceres": 0.507, "mobileface": 0.275}  # of the gate: how alike a released face should at most be
 
@@ -148,11 +148,8 @@ class Trainer:
         self._made = 0
 
     def _groups(self) -> list[dict[str, object]]:
-        head = {"params": list(self.learned["head"].parameters()), "share": 0.3}
-        return [
-            {"params": [*self.learned["encoder"].parameters(), *self.learned["fusions"].parameters()], "share": 1.0},
-            head,
-        ]
+        shares = {"encoder": 1.0, "fusions": 5.0, "head": 0.3}  # masks have few weights; the head has learned before
+        return [{"params": list(self.learned[name].parameters()), "share": share} for name, share in shares.items()]
 
     def train(self, *, until: int | None = None) -> dict[str, float]:
         """Go on from the checkpoint to the last step, or to step `until`; the last values that were logged."""
