@@ -98,3 +98,16 @@ def test_without_people_there_is_nothing_to_learn_from(
         assert _train(stage, folder) == 2
         assert "train people" in capsys.readouterr().err
     assert not trained.exists()
+
+
+def test_fusion_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, empty = tmp_path / "run", tmp_path / "empty"
+    empty.mkdir()
+    for options, said in (
+        (["--config", "huge"], "known: smoke, cpu, gpu"),
+        (["--photos", str(empty)], "no .jpg"),
+        (["--photos", str(empty), "--folders", "official"], "no .jpg"),
+    ):
+        assert main(["train", "fusion", "--run", str(run), *options]) == 2
+        assert said in capsys.readouterr().err
+    assert not run.exists()
