@@ -45,6 +45,14 @@ def store() -> WeightStore:
 
 
 @pytest.fixture(scope="session")
+def official_store(store: WeightStore, tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
+    """The same, and files for the official engine, filled and handed in. Its real weights are not to be had here."""
+    import official_weights  # here and not above: torch takes seconds to load
+
+    return official_weights.imported(store, tmp_path_factory.mktemp("official"))
+
+
+@pytest.fixture(scope="session")
 def faces_dir() -> Path:
     """Real photographs for development, which are not part of the repository."""
     if not _FACES.is_dir():

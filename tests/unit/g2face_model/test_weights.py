@@ -219,3 +219,32 @@ def test_parts_are_known_by_digests_that_need_no_download(shelf: Shelf) -> None:
         store.digest("unknown")
     trained = WeightStore(shelf.cache)
     assert trained.digest("mapping") == json.loads((TRAINED / "digests.json").read_text())["mapping"]
+
+
+def test_weights_that_were_handed_in_are_served_and_checked(shelf: Shelf) -> None:
+    store = shelf.store()
+    assert (store.handed_in, store.state("arcface-r50"), store.size("arcface-r50")) == ((), State.MISSING, 0)
+    with pytest.raises(WeightsError, match=r"'arcface-r50' are missing; hand them in: .* weights import-official$"):
+        store.tensors("arcface-r50")
+    store.keep("arcface-r50", {"fc.bias": torch.ones(2, 3).T.contiguous()}, made_from="0" * 64)
+    store.pull()
+    assert (store.handed_in, store.state("arcface-r50")) == (("arcface-r50",), State.READY)
+    assert torch.equal(store.tensors("arcface-r50")["fc.bias"], torch.ones(3, 2))
+    assert store.names == ("plain.bin", "net")  # nothing that a pull could make ready
+    (shelf.cache / "converted" / "arcface-r50.safetensors").write_bytes(b"spoilt")
+    assert store.state("arcface-r50") is State.DAMAGED
+    with pytest.raises(WeightsError, match=r"'arcface-r50' are damaged; hand them in"):
+        store.tensors("arcface-r50")
+
+
+def test_handing_in_does_not_disturb_what_was_pulled(shelf: Shelf) -> None:
+    store = shelf.pulled()
+    store.keep("arcface-r50", {"fc.bias": torch.zeros(1)}, made_from="0" * 64)
+    assert [store.state(name, sources=True) for name in store.names] == [State.READY, State.READY]
+    assert json.loads((shelf.cache / "index.json").read_text())["arcface-r50"]["made_from"] == "0" * 64
+
+
+def test_handing_in_to_a_folder_that_cannot_be_written_is_one_line(shelf: Shelf) -> None:
+    shelf.cache.write_bytes(b"a file where the folder should be")
+    with pytest.raises(WeightsError, match=r"^the weights folder cannot be written: "):
+        shelf.store().keep("arcface-r50", {"fc.bias": torch.zeros(1)}, made_from="0" * 64)

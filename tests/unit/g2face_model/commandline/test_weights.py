@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from official_weights import drawn, filled
 
 from g2face_model.__main__ import main
+from g2face_model.networks.official.coefficients import Coefficients
 from g2face_model.sources import PARTS
 from g2face_model.weights import WeightStore
 
@@ -48,3 +51,39 @@ def test_list_tells_origin_and_licence_of_every_part(store: WeightStore, capsys:
     assert [row.split()[0] for row in rows] == list(store.names)
     generator = next(row for row in rows if row.startswith("generator"))
     assert all(word in generator for word in ("pypi random-face", "2021.7.21.1", "Apache-2.0", "MB", "ready"))
+
+
+def test_files_of_the_official_engine_that_do_not_fit_are_named_and_none_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"map_2_id": filled("map_2_id")}, tmp_path / "G2Face.pth")
+    torch.save({"net_recon": drawn(Coefficients, 1), "epoch": 20}, tmp_path / "epoch_20.pth")
+    files = [str(tmp_path / "G2Face.pth"), "--arcface", str(tmp_path / "none.pth"), "--recon"]
+    store = WeightStore(tmp_path / "weights")
+    command = [
+        "--weights-dir",
+        str(store.directory),
+        "weights",
+        "import-official",
+        *files,
+        str(tmp_path / "epoch_20.pth"),
+    ]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert said.out == "epoch_20.pth: all 332 tensors are there and fit; passed over: epoch\n"
+    assert said.err.splitlines() == [
+        "G2Face.pth: anonymous_net is missing; style_mlp is missing; hiding_extractor is missing",
+        "none.pth: No such file or directory",
+        "nothing was taken in: all three files are needed",
+    ]
+    assert store.handed_in == ()
+
+
+def test_what_was_handed_in_is_listed_and_verified(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    WeightStore(copy).keep("arcface-r50", {"fc.bias": torch.zeros(1)}, made_from="0" * 64)
+    assert main(["--weights-dir", str(copy), "weights", "list"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert all(word in last for word in ("arcface-r50", "insightface", "non-commercial research", "MB", "ready"))
+    (copy / "converted" / "arcface-r50.safetensors").write_bytes(b"spoilt")
+    assert main(["--weights-dir", str(copy), "weights", "verify"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "arcface-r50: damaged"
