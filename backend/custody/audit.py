@@ -10,12 +10,12 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, select
+from sqlalchemy import Connection, Engine, Row, Select, or_, select
 
 from backend.custody import database
 from backend.custody.records import AuditEvent, Detail, NewEvent
@@ -160,6 +160,15 @@ def find(connection: Connection, action: str, target: str) -> AuditEvent | None:
 def find_all(connection: Connection, action: str, target: str) -> tuple[AuditEvent, ...]:
     """All events of this action and target, in order, within the caller's transaction."""
     return tuple(_event(row) for row in connection.execute(_of(action, target)))
+
+
+def targets(connection: Connection, action: str, *, naming: Collection[str] | None = None) -> list[str]:
+    """The targets of all events of this action, in order; of those alone whose detail has one of the texts `naming`."""
+    columns = audit_events.c
+    query = select(columns.target).where(columns.action == action).order_by(columns.seq)
+    if naming is not None:
+        query = query.where(or_(*(columns.detail.contains(f'"{one}"', autoescape=True) for one in naming)))
+    return list(connection.scalars(query))
 
 
 def holds(connection: Connection, head: Head) -> bool:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
-from backend.custody import audit, database, lifecycle, request_events, restoration, withdrawals
+from backend.custody import audit, database, lifecycle, request_events, restoration, upholding, withdrawals
 from backend.custody.audit import AuditLog
 from backend.custody.heads import AuditHeads
 from backend.custody.keyring import Keyring
@@ -302,14 +302,17 @@ class Recovery:
         self._heads.export(self._audit.head, now=now, ended=[request_id])
 
     def _refuse_withdrawn(self, connection: Connection, subjects: Iterable[SubjectRef]) -> None:
-        for ref in [ref for subject in subjects for ref in subject.covering]:
-            found = withdrawals.in_force(connection, ref.project_id, self._pseudonym(ref))
-            if found is None:
-                continue
-            if found.state is WithdrawalState.SHREDDED:
+        covering = {ref for subject in subjects for ref in subject.covering}
+        pseudonyms = {self._pseudonym(ref): ref.project_id for ref in covering}
+        told = RequestStateError("the subject has withdrawn consent, so nothing of them is opened")
+        for pseudonym, project_id in pseudonyms.items():
+            found = withdrawals.in_force(connection, project_id, pseudonym)
+            if found is not None and found.state is WithdrawalState.SHREDDED:
                 raise RefusedError("shredded", KeyShreddedError("the subject has withdrawn and their key is destroyed"))
-            told = RequestStateError("the subject has withdrawn consent, so nothing of them is opened")
-            raise RefusedError("withdrawal_pending", told)
+            if found is not None:
+                raise RefusedError("withdrawal_pending", told)
+        if upholding.holds(connection, pseudonyms):
+            raise RefusedError("withdrawal_changed", told)
 
     @contextmanager
     def _refusals(self, step: str, request_id: str, *, by: str, now: datetime) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from backend.custody import audit, database, expiry, receipts, shredding, withdrawals
+from backend.custody import audit, database, expiry, receipts, shredding, upholding, withdrawals
 from backend.custody.audit import AuditLog, Head
 from backend.custody.heads import AuditHeads
 from backend.custody.keyring import Keyring
@@ -36,14 +36,16 @@ class SweepReport:
 
     shredded: withdrawals carried out. shredded_again: subjects whose keys or records had come back. expired: records
     deleted because their time was over. failed: subjects who could not be shredded and whom the next sweep will try
-    again. clean: no deleted bytes are left in the logs beside the databases. head: what was exported. problem: why
-    no head was exported, or not delivered.
+    again. restored: withdrawals that somebody had changed in the database and that are again as the log tells. clean:
+    no deleted bytes are left in the logs beside the databases. head: what was exported. problem: why no head was
+    exported, or not delivered.
     """
 
     shredded: int = 0
     shredded_again: int = 0
     expired: int = 0
     failed: int = 0
+    restored: int = 0
     clean: bool = True
     head: Head | None = None
     problem: str | None = None
@@ -51,7 +53,7 @@ class SweepReport:
     @property
     def complete(self) -> bool:
         """Whether nothing is left for anybody to look at."""
-        return self.failed == 0 and self.clean and self.problem is None
+        return self.failed == self.restored == 0 and self.clean and self.problem is None
 
 
 class Retention:
@@ -115,7 +117,7 @@ class Retention:
                 there = withdrawals.in_force(connection, ref.project_id, fresh.pseudonym)
                 if there is None:
                     withdrawals.add(connection, fresh)
-                    told = shredding.event(fresh, requested_by, "subject.withdrawn", {"grace_s": grace // _SECOND})
+                    told = shredding.event(fresh, requested_by, upholding.WITHDRAWN, {"grace_s": grace // _SECOND})
                     audit.append(connection, [told], now=now)
                 made.append(there or fresh)
         return tuple(made)
@@ -131,7 +133,7 @@ class Retention:
             there = withdrawals.get(connection, withdrawal_id)
             begun = audit.find(connection, shredding.BEGUN, withdrawal_id) is not None
             refusal = _refusal(there, begun=begun, now=now)
-            action = "subject.withdrawal_cancelled" if refusal is None else "subject.withdrawal_cancel_refused"
+            action = upholding.CANCELLED if refusal is None else "subject.withdrawal_cancel_refused"
             audit.append(
                 connection, [shredding.event(there, by, action, {"state": refusal} if refusal else {})], now=now
             )
@@ -182,6 +184,7 @@ class Retention:
         What cannot be done leaves the rest to be done and is counted. Raises `AuditError` when nothing can be audited,
         for then nothing is shredded, and `CustodyUnavailableError`.
         """
+        restored = self._uphold(now=now, actor=actor)
         # one by one, so that whomever the withdrawal of a whole photo covers has a receipt of their own
         self._withdraw_many(self._shredding.covered(now=now), requested_by=actor, now=now, grace=timedelta())
         shredded, failed = self._shredding.due(now=now, forget=forget, actor=actor)
@@ -189,7 +192,28 @@ class Retention:
         expired = expiry.delete(self._engine, actor=actor, now=now)
         clean = all([database.forget_deleted(self._engine), self._keyring.forget_deleted()])
         head, problem = self._export(now=now, actor=actor, accept_log=accept_log)
-        return SweepReport(shredded, again, expired, failed + failed_again, clean, head, problem)
+        return SweepReport(shredded, again, expired, failed + failed_again, restored, clean, head, problem)
+
+    def _uphold(self, *, now: datetime, actor: str) -> int:
+        """Let withdrawals be as the log tells of them; how many were not. One of somebody of whom nothing is here is
+        left until there is."""
+        with database.reading(self._engine) as connection:
+            changed = upholding.changed(connection, self._pseudonym)
+            named = withdrawals.subjects(connection) if changed else frozenset()
+        known = {*named, *self._shredding.live(), *self._shredding.recorded()} if changed else set()
+        refs = {self._pseudonym(ref): ref for ref in known}
+        found = [(event, refs[name]) for event in changed if (name := str(event.detail["pseudonym"])) in refs]
+        if found:
+            self._restore(found, now=now, actor=actor)
+        return len(found)
+
+    def _restore(self, found: Iterable[tuple[AuditEvent, SubjectRef]], *, now: datetime, actor: str) -> None:
+        with database.writing(self._engine, failure=AuditError) as connection:
+            audit.hold(connection)
+            for event, ref in found:
+                told = upholding.as_told(event, ref)
+                withdrawals.put(connection, told)
+                audit.append(connection, [shredding.event(told, actor, upholding.RESTORED, {})], now=now)
 
     def _export(self, *, now: datetime, actor: str, accept_log: bool) -> tuple[Head | None, str | None]:
         """The head that was exported and why not, or why it was not delivered: a log that does not lead to the head

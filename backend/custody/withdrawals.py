@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from backend.custody.records import SubjectRef, Withdrawal, WithdrawalState
 from backend.custody.tables import recovery_requests, sealed_records, withdrawals
-from backend.errors import RequestMissingError
+from backend.errors import CustodyError, RequestMissingError
 
 
 def add(connection: Connection, withdrawal: Withdrawal) -> None:
@@ -26,6 +27,12 @@ def add(connection: Connection, withdrawal: Withdrawal) -> None:
             due_at=withdrawal.due_at,
         )
     )
+
+
+def put(connection: Connection, withdrawal: Withdrawal) -> None:
+    """Note one in the place of whatever is there under its id."""
+    connection.execute(withdrawals.delete().where(withdrawals.c.withdrawal_id == withdrawal.withdrawal_id))
+    add(connection, withdrawal)
 
 
 def get(connection: Connection, withdrawal_id: str) -> Withdrawal:
@@ -68,6 +75,15 @@ def due(connection: Connection, *, now: datetime, after: str, limit: int) -> tup
     where = (columns.state == WithdrawalState.PENDING, columns.due_at <= now, columns.withdrawal_id > after)
     query = select(withdrawals).where(*where).order_by(columns.withdrawal_id).limit(limit)
     return tuple(_withdrawal(row) for row in connection.execute(query))
+
+
+def subjects(connection: Connection) -> frozenset[SubjectRef]:
+    """Whoever is named by one, in whatever state; what is nobody's name is left out."""
+    columns, found = withdrawals.c, set[SubjectRef]()
+    for row in connection.execute(select(columns.project_id, columns.subject_id)):
+        with suppress(CustodyError):
+            found.add(SubjectRef(row.project_id, row.subject_id or ""))
+    return frozenset(found)
 
 
 def over(connection: Connection, *, now: datetime) -> frozenset[str]:

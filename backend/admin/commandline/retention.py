@@ -66,6 +66,8 @@ def _tell(report: SweepReport) -> None:
         said.append(f"exported the audit log's head: event {report.head.seq}")
     if report.failed:
         said.append(f"could not be carried out: {report.failed}; the next sweep tries again")
+    if report.restored:
+        said.append(f"withdrawals that somebody had changed in the database, and that hold again: {report.restored}")
     if not report.clean:
         said.append("a database was in use: the log beside it may hold deleted bytes until the next sweep")
     if report.problem is not None:

@@ -143,6 +143,20 @@ def test_nor_when_the_log_is_rewritten_as_well(restricted: Restricted, photo: Ph
     refused(restricted, request_id, "log_older", AuditError)
 
 
+@pytest.mark.parametrize("statement", ["DELETE FROM withdrawals", "UPDATE withdrawals SET state = 'cancelled'"])
+def test_a_withdrawal_is_not_taken_back_by_the_database(restricted: Restricted, photo: Photo, statement: str) -> None:
+    """Nothing is opened meanwhile, and the next sweep lets it hold again."""
+    request_id = asked(restricted, photo, approved=True)
+    officer, office, now = restricted.actor(KEEPS), restricted.office, restricted.clock()
+    made = office.withdraw(officer, photo.project_id, "Ada", now=now)
+    written(restricted, statement)
+    refused(restricted, request_id, "withdrawal_changed")
+    assert office.sweep(officer, now=now).restored == 1
+    refused(restricted, request_id, "withdrawal_pending")
+    office.cancel_withdrawal(officer, made.withdrawal_id, now=now)
+    assert office.retrieve(restricted.actor(ASKS), request_id, now=now).photos
+
+
 def test_an_old_copy_of_the_vault_is_found_between_sweeps(
     restricted: Restricted,
     photo: Photo,

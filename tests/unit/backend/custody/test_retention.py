@@ -377,6 +377,52 @@ def test_a_log_that_is_whole_needs_no_accepting(site: Site) -> None:
     assert site.retention.sweep(now=NOW, accept_log=True).head == before == site.log.head()
 
 
+# Withdrawals that somebody changed in the database
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM withdrawals",
+        "UPDATE withdrawals SET state = 'cancelled'",
+        "UPDATE withdrawals SET state = 'shredded', subject_id = NULL",
+        "UPDATE withdrawals SET due_at = '2036-01-01 00:00:00'",
+        "UPDATE withdrawals SET subject_id = 'Joe Example'",
+        "UPDATE withdrawals SET subject_id = ''",
+        "UPDATE withdrawals SET pseudonym = 'f'",
+    ],
+)
+def test_a_withdrawal_holds_as_the_log_tells_of_it(site: Site, statement: str) -> None:
+    site.hold(SUBJECT, PHOTO)
+    kept = site.hold(OTHER, "d" * 32)
+    taken_back = site.retention.withdraw(OTHER, requested_by=OFFICER, now=NOW)
+    site.retention.cancel(taken_back.withdrawal_id, by=OFFICER, now=NOW)
+    made = site.retention.withdraw(SUBJECT, requested_by=OFFICER, now=NOW)
+    with database.writing(site.vault_engine) as connection:
+        connection.execute(text(f"{statement} WHERE withdrawal_id = :id"), {"id": made.withdrawal_id})
+    report = site.retention.sweep(now=NOW)
+    assert (report.restored, report.shredded, report.complete) == (1, 0, False)
+    assert site.retention.get(made.withdrawal_id) == made
+    assert site.actions(made.withdrawal_id) == ["subject.withdrawn", "subject.withdrawal_restored"]
+    assert site.retention.sweep(now=NOW).complete
+    assert site.retention.sweep(now=DUE).shredded == 1
+    with pytest.raises(KeyShreddedError):
+        site.keyring.get(SUBJECT)
+    assert site.vault.records_of_photo("d" * 32) == (kept,)
+    assert site.retention.get(taken_back.withdrawal_id).state is WithdrawalState.CANCELLED
+
+
+def test_one_of_somebody_of_whom_nothing_is_here_waits_until_there_is(site: Site) -> None:
+    site.retention.withdraw(SUBJECT, requested_by=OFFICER, now=NOW)
+    with database.writing(site.vault_engine) as connection:
+        connection.execute(text("DELETE FROM withdrawals"))
+    assert site.retention.sweep(now=DUE).restored == 0
+    site.hold(SUBJECT, PHOTO)
+    report = site.retention.sweep(now=DUE)
+    assert (report.restored, report.shredded) == (1, 1)
+    assert site.vault.records_of_photo(PHOTO) == ()
+
+
 # What expires
 
 
