@@ -73,7 +73,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     if not args.photos.is_dir():
-        return usage(f"no such folder: {args.photos.name}")
+        wrong = "that is a file, PHOTOS has to be a folder" if args.photos.exists() else "no such folder"
+        return usage(f"{wrong}: {args.photos.name}")
     if min(args.jobs, args.threads, 1 if args.limit is None else args.limit) < 1:
         return usage("--jobs, --threads and --limit have to be at least 1")
     if args.out.exists() and (not args.out.is_dir() or args.out.samefile(args.photos)):
@@ -124,6 +125,7 @@ class Evaluating:
         from g2face_model.evaluation.store import Store
 
         args, trials = self._args, self._trials()
+        self._warn()
         store = Store(args.out, provenance(self._setup))
         with progress_bar(len(trials), "trial") as bar:
             running.run(
@@ -133,12 +135,25 @@ class Evaluating:
         findings = scorecard.compute(measurements, self._names)
         self._write_figures(store, findings)
         self._write_page(store, measurements, findings)
-        failed = {photo.trial.photograph for photo in measurements.failed()}
-        say(
-            f"{args.out / REPORT}: {len(measurements.probes)} photographs"
-            + (f", {len(failed)} failed" if failed else "")
-        )
+        self._told(measurements)
         return 0
+
+    def _warn(self) -> None:
+        """What is wrong with the folder or the tables, while there is time to mend it."""
+        from g2face_model.evaluation.report.words import Words
+
+        words = Words(self._args.language)
+        for note in self._collection.notes:
+            if note.warning:
+                say(words.note(note))
+
+    def _told(self, measurements: Measurements) -> None:
+        from g2face_model.evaluation.trials import NONE
+
+        failed = {photo.trial.photograph for photo in measurements.failed()}
+        parts = [f"photographs: {len(measurements.probes)}", f"faces: {len(measurements.faces(NONE))}"]
+        parts += [f"failed: {len(failed)}"] if failed else []
+        say(f"{self._args.out / REPORT}: {', '.join(parts)}")
 
     def _trials(self) -> list[Trial]:
         from g2face_model.evaluation.conditions import CONDITIONS

@@ -55,8 +55,8 @@ def collect(
     """
     own = folder / MANIFEST
     notes: list[Note] = []
-    people = _rows(pairs, notes) if pairs else _rows(own, notes) if own.is_file() else {}
-    told = _rows(attributes, notes) if attributes else people
+    people = _rows(pairs or own, notes, wanted=("file", "person")) if pairs or own.is_file() else {}
+    told = _rows(attributes, notes, wanted=("file",)) if attributes else people
     known = [
         _photograph(file, people.get(file, {}), told.get(file, {}), every=attributes is not None) for file in files
     ]
@@ -82,28 +82,29 @@ def _chosen(known: Sequence[Photograph], limit: int | None, notes: list[Note]) -
     return Collection((*first, *others), tuple(second), tuple(notes))
 
 
-def _rows(path: Path, notes: list[Note]) -> dict[str, Row]:
-    """The rows of a manifest by file."""
+def _rows(path: Path, notes: list[Note], *, wanted: Sequence[str]) -> dict[str, Row]:
+    """The rows of a manifest by file; which of the `wanted` columns it lacks is noted."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines, restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ModelError(f"{path.name} cannot be read as a table") from error
-    if rows and "file" not in rows[0]:
-        notes.append(Note("column_missing", {"manifest": path.name, "column": "file"}, warning=True))
-        return {}
-    if rows and "person" not in rows[0]:
-        notes.append(Note("column_missing", {"manifest": path.name, "column": "person"}))
-    return {row["file"]: row for row in rows}
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path.name} is not text in UTF-8: save it as CSV in UTF-8") from error
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read: {error.strerror}") from error
+    except csv.Error as error:
+        raise ModelError(f"{path.name} cannot be read as a table: {error}") from error
+    missing = [name for name in wanted if rows and name not in rows[0]]
+    notes += [Note("column_missing", {"manifest": path.name, "column": name}, warning=True) for name in missing]
+    return {} if "file" in missing else {row["file"]: row for row in rows}
 
 
 def _photograph(file: str, row: Row, told: Row, *, every: bool) -> Photograph:
-    """`every`: each column of `told` is an attribute; else what its column "attributes" says ("age=24;eth=white")."""
+    """What the column "attributes" of `told` says ("age=24;eth=white"); `every`: without it, each column is one."""
     text = told.get("attributes") or ""
     parts = (part.partition("=") for part in text.split(";"))
     attributes = {name.strip(): value.strip() for name, _, value in parts if value.strip()}
-    if every:
+    if every and "attributes" not in told:
         columns = {name: value for name, value in told.items() if isinstance(name, str) and name not in _NAMES}
-        attributes |= {name: value.strip() for name, value in columns.items() if value and name != "attributes"}
+        attributes |= {name: value.strip() for name, value in columns.items() if value}
     photograph = Photograph(file, row.get("person") or "", row.get("label") or "")
     return replace(photograph, attributes=attributes)

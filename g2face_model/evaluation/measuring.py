@@ -18,7 +18,7 @@ import numpy as np
 
 from g2face_model import images
 from g2face_model.anonymizer import Seeds
-from g2face_model.errors import ModelError
+from g2face_model.errors import ModelError, UnreadableImageError
 from g2face_model.evaluation import recovering
 from g2face_model.evaluation.bench import forget_peak, peak_megabytes, resident_megabytes
 from g2face_model.evaluation.conditions import CONDITIONS, Subject, moved
@@ -65,7 +65,7 @@ class Laboratory:
                 yield _failed(trial, error)
 
     def _scene(self, photograph: str, condition: str) -> _Scene:
-        image = images.decode((self._folder / photograph).read_bytes())
+        image = images.decode(_bytes(self._folder / photograph))
         observer = self._judges.observer
         subjects = [Subject(box, observer.mesh(image, box)) for box in observer.boxes(image)]
         name = f"{condition} {photograph}".encode("utf-8", "surrogateescape")
@@ -147,6 +147,12 @@ class Laboratory:
             **self._judges.look(treatment.image, mesh, seen),
         )
         return face, self._judges.arrays(treatment.image, mesh, seen)
+
+
+def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise UnreadableImageError("not a file")
+    return path.read_bytes()
 
 
 def _is_judged_for_itself(trial: Trial) -> bool:

@@ -62,7 +62,7 @@ def test_a_folder_becomes_a_report_and_figures(
     report = tmp_path / "new" / "report"
     options = ("--out", report, "--baseline", "pixelate", "--metrics", *_METRICS, "--price-per-hour", 1)
     assert _run(photos, *options) == 0
-    assert "1 failed" in capsys.readouterr().err
+    assert "photographs: 4, faces: 2, failed: 1" in capsys.readouterr().err
     assert _figures(report, "rank_one", method="none") == [1.0] * 3
     assert _figures(report, "bit_exact") == [1.0, 1.0]
     assert _figures(report, "covered") == [1.0, 1.0]
@@ -91,13 +91,18 @@ def test_judges_are_left_out_in_turn_where_people_can_be_searched(photos: Path, 
 
 
 @pytest.mark.usefixtures("quick_methods")
-def test_a_folder_of_nothing_but_landscapes_has_a_report_that_says_so(tmp_path: Path) -> None:
+def test_a_folder_of_nothing_but_landscapes_has_a_report_that_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos, report = tmp_path / "photos", tmp_path / "report"
     photos.mkdir()
     (photos / "landscape.png").write_bytes(images.encode(np.full((60, 80, 3), 90, np.uint8), "png"))
     assert _run(photos, "--out", report, "--metrics", *_METRICS) == 0
     codes = {line["code"] for line in _lines(report / "metrics.jsonl") if line["kind"] == "note"}
     assert {"nobody_named", "nobody_to_search", "no_faces", "nothing_to_recover"} <= codes
+    told = capsys.readouterr().err
+    assert "No table says who is on the photographs" in told
+    assert "faces: 0" in told
     assert (report / "report.html").exists()
 
 
@@ -123,6 +128,7 @@ def test_folders_that_cannot_serve_are_said(photos: Path, tmp_path: Path, capsys
     (tmp_path / "file").touch()
     for source, out, reason in (
         (tmp_path / "gone", tmp_path / "report", "no such folder: gone"),
+        (tmp_path / "file", tmp_path / "report", "PHOTOS has to be a folder: file"),
         (tmp_path / "empty", tmp_path / "report", "no picture in that folder"),
         (photos, photos, "--out has to be a folder"),
         (photos, tmp_path / "file", "--out has to be a folder"),

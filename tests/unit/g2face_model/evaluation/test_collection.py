@@ -50,11 +50,18 @@ def test_a_limit_takes_people_first_and_is_told(folder: Path) -> None:
 
 def test_named_tables_take_the_place_of_the_folders_own(folder: Path, tmp_path: Path) -> None:
     pairs = _table(tmp_path, "pairs.csv", "file,person", "x.jpg,z", "y.jpg,z")
-    attributes = _table(tmp_path, "attributes.csv", "file,skin,attributes", "x.jpg,dark,age=3", "y.jpg,,")
+    attributes = _table(tmp_path, "attributes.csv", "file,skin,age", "x.jpg,dark,3", "y.jpg,,")
     collection = collect(folder, _FILES, pairs=pairs, attributes=attributes)
     assert [own.file for own in collection.paired] == ["x.jpg"]
     assert collection.paired[0].attributes == {"skin": "dark", "age": "3"}
     assert collection.gallery[0].attributes == {}
+    assert collection.notes == ()
+
+
+def test_a_table_with_a_column_of_attributes_has_no_others(folder: Path, tmp_path: Path) -> None:
+    table = _table(tmp_path, "all.csv", "file,licence,attributes", "x.jpg,free,age=3", "y.jpg,free,")
+    told = {own.file: own.attributes for own in collect(folder, _FILES, attributes=table).photographs}
+    assert (told["x.jpg"], told["y.jpg"]) == ({"age": "3"}, {})
 
 
 def test_a_folder_without_a_table_is_evaluated_all_the_same(tmp_path: Path) -> None:
@@ -79,6 +86,9 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 def test_a_table_that_was_named_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"gone\.csv cannot be read"):
         collect(tmp_path, _FILES, pairs=tmp_path / "gone.csv")
+    (tmp_path / "excel.csv").write_bytes("file,person\na1.jpg,山田".encode("cp932"))
+    with pytest.raises(ModelError, match=r"excel\.csv is not text in UTF-8"):
+        collect(tmp_path, _FILES, attributes=tmp_path / "excel.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(ModelError, match=r"binary\.csv cannot be read"):
+    with pytest.raises(ModelError, match=r"binary\.csv is not text"):
         collect(tmp_path, _FILES, attributes=tmp_path / "binary.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,12 @@ def test_what_cannot_be_read_is_said_for_every_trial(laboratory: Laboratory) -> 
     assert all("picture" in own.photo.error for own in broken)
     (gone,) = _measure(laboratory, "gone.jpg", NONE)
     assert gone.photo.error == "No such file or directory"
+
+
+def test_a_pipe_is_not_waited_for(laboratory: Laboratory, folder: Path) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    (measured,) = _measure(laboratory, "pipe.jpg", NONE)
+    assert measured.photo.error == "not a file"
 
 
 def test_a_method_that_cannot_be_had_costs_only_its_own_trials(laboratory: Laboratory) -> None:

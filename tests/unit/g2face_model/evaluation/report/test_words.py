@@ -55,7 +55,7 @@ def test_what_has_no_words_is_shown_as_it_is() -> None:
     assert words.about("brand_new") == ""
     assert (
         words.note(Note("few_people", {"people": 3}))
-        == "Only 3 people could be searched for: read the intervals, not the values."
+        == "People who could be searched for: 3. That is few: read the intervals, not the values."
     )
 
 
