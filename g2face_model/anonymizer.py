@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -130,13 +130,24 @@ class _Rendered:
     mesh: FaceMesh
 
 
+class Finish(Protocol):
+    """What else is done to the patch of a new face of the photograph `image` before the gate judges it; `embeddings`
+    are the original's. Only pixels under the patch's mask may change."""
+
+    def __call__(self, image: Image, patch: Patch, face: Face, embeddings: Mapping[str, Floats]) -> Patch: ...
+
+
+def _as_it_is(image: Image, patch: Patch, face: Face, embeddings: Mapping[str, Floats]) -> Patch:  # noqa: ARG001
+    return patch
+
+
 class Anonymizer:
     """Replaces every face of a photograph. Not for concurrent use; make one per thread."""
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self._parts, self._config = parts, config
 
-    def anonymize(self, image: Image, seeds: Seeds) -> AnonymizedImage:
+    def anonymize(self, image: Image, seeds: Seeds, *, finish: Finish = _as_it_is) -> AnonymizedImage:
         """Give every face of `image` (H, W, 3) the virtual identity that `seeds(index)` (32 bytes) draws.
 
         Faces are numbered from the largest. A face that fails the gate is covered; with `on_failure` "refuse" the
@@ -146,7 +157,7 @@ class Anonymizer:
         taken = np.zeros(image.shape[:2], bool)
         faces = []
         for index, box in enumerate(self._parts.detector.detect(image)):
-            patch, verdict, face = self._replace(image, box, index, seed=seeds(index))
+            patch, verdict, face = self._replace(image, box, index, seed=seeds(index), finish=finish)
             if self._config.on_failure == "refuse" and not verdict.passed:
                 raise VerificationError(f"face {index}: {', '.join(verdict.reasons)}")
             patch = patch.without(taken)
@@ -156,13 +167,15 @@ class Anonymizer:
             faces.append(AnonymizedFace(index, box, face.landmarks, expression, patch.rectangle, patch.mask, verdict))
         return AnonymizedImage(result, tuple(faces), VERSIONS[self._config.engine])
 
-    def _replace(self, image: Image, box: Box, index: int, *, seed: bytes) -> tuple[Patch, Verdict, Face]:
+    def _replace(
+        self, image: Image, box: Box, index: int, *, seed: bytes, finish: Finish
+    ) -> tuple[Patch, Verdict, Face]:
         mesh = self._parts.landmarker.mesh(image, box)
         face = self._face(image, box, mesh, index=index)
         reason = self._hopeless(face)
         if reason is None:
             original = self._examine(image, face)
-            patch, verdict = self._best_attempt(image, original, seed)
+            patch, verdict = self._best_attempt(image, original, seed, finish)
             if verdict.passed:
                 return patch, verdict, face
         else:
@@ -203,13 +216,14 @@ class Anonymizer:
         looks = Looks(self._parts.attributes.estimate(image, face.mesh), tone, is_colourful(tone))
         return _Original(face, canvas, draft, looks, fingerprint)
 
-    def _best_attempt(self, image: Image, original: _Original, seed: bytes) -> tuple[Patch, Verdict]:
+    def _best_attempt(self, image: Image, original: _Original, seed: bytes, finish: Finish) -> tuple[Patch, Verdict]:
         """The first candidate that is clearly unlike the original and plausible in its place, else the best of those
         that passed, else, after as many attempts again, the first that passes, or the last one with its reasons."""
         search = self._parts.generator.search(original.subject, seed)
         best: tuple[float, Patch, Verdict] | None = None
         for attempt in range(1, min(2 * self._config.attempts, self._config.candidates) + 1):
             patch, flaws = self._fuse(image, original, candidate=search.next())
+            patch = finish(image, patch, original.face, original.fingerprint.embeddings)
             changed = image.copy()
             patch.apply(changed)
             after = self._parts.gate.measure_again(original.fingerprint, changed)

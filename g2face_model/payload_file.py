@@ -1,7 +1,8 @@
-"""Keys and sealed payload files of the command line; the only user of the cryptography library in this package.
+"""Keys and sealed payload files of the command line; beside `hidden_payload` the only user of the cryptography library.
 
-One key file holds 32 random bytes. HKDF (RFC 5869) derives from it one key that seals payloads with AES-256-GCM and one
-that derives the seeds of the new faces, so that a sealed file tells nothing about the faces and the other way round.
+One key file holds 32 random bytes. HKDF (RFC 5869) derives from it one key that seals payloads with AES-256-GCM, one
+for payloads that are hidden in faces, and one that derives the seeds of the new faces and the ids of their records, so
+that none of them tells anything about the others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from g2face_model import atomic_file
 from g2face_model.errors import RecoveryError
+from g2face_model.hidden_payload import ID_BYTES, HiddenKey
 from g2face_model.recovery import RecoveryPayload, image_sha256
 from g2face_model.types import Image
 
@@ -38,9 +40,10 @@ _TAG_BYTES = 16
 
 
 class Key:
-    """What a key file can do: seal, unseal and derive seeds. Its bytes are never shown."""
+    """What a key file can do: seal, unseal and derive seeds. `hidden` is its key for payloads hidden in faces. Its
+    bytes are never shown."""
 
-    __slots__ = ("_identifier", "_payload_key", "_seed_key")
+    __slots__ = ("_identifier", "_payload_key", "_seed_key", "hidden")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != KEY_BYTES:
@@ -48,11 +51,18 @@ class Key:
         self._payload_key = _derive(secret, b"g2face payloads v1", KEY_BYTES)
         self._seed_key = _derive(secret, b"g2face seeds v1", KEY_BYTES)
         self._identifier = _derive(secret, b"g2face key id v1", 8)
+        self.hidden = HiddenKey(_derive(secret, b"g2face hidden payloads v1", KEY_BYTES))
 
     def seed(self, original_sha256: bytes, face_index: int) -> bytes:
         """32 bytes that decide the new face: the same for the same key, photograph (`image_sha256` of its decoded
         pixels) and face; unpredictable without the key."""
         return hmac.digest(self._seed_key, original_sha256 + struct.pack(">I", face_index), "sha256")
+
+    def record_id(self, original_sha256: bytes, face_index: int) -> bytes:
+        """16 bytes that name the record of a face: the same for the same key, photograph and face, and nothing without
+        the key."""
+        face = b"record" + original_sha256 + struct.pack(">I", face_index)
+        return hmac.digest(self._seed_key, face, "sha256")[:ID_BYTES]
 
     def seal(self, payloads: Sequence[RecoveryPayload]) -> bytes:
         """The payloads of one anonymized image, encrypted and bound to it. Raises `RecoveryError` for none or a mix."""
