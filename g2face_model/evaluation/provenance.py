@@ -51,7 +51,7 @@ def _digest_of_code() -> str:
     """sha256 over the engine's own source files: an engine that was changed is another one."""
     package = Path(g2face_model.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted([*package.glob("*.py"), *package.glob("networks/*.py")]):
+    for path in sorted([*package.glob("*.py"), *package.glob("networks/**/*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -41,6 +41,13 @@ def test_the_weights_of_one_recogniser_missing_is_enough(store: WeightStore, tmp
         build_anonymizer(ModelConfig(weights_dir=tmp_path, device="cpu", threads=1))
 
 
+def test_the_official_engine_says_how_to_hand_in_its_weights(store: WeightStore, tmp_path: Path) -> None:
+    for part in store.directory.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    with pytest.raises(WeightsError, match=r"'g2face-official' are missing; hand them in: .* weights import-official"):
+        build_anonymizer(ModelConfig(engine="g2face-official", weights_dir=tmp_path, device="cpu", threads=1))
+
+
 def test_an_unknown_recogniser_is_named_with_those_there_are(store: WeightStore) -> None:
     with pytest.raises(WeightsError, match=r"arcface.*dlib, faceres, mobileface"):
         build_anonymizer(_config(store, recognisers=("dlib", "arcface")))
