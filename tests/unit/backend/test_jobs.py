@@ -16,7 +16,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from backend.errors import QueueError
-from backend.jobs import AnonymizeTask, Jobs, MalformedTaskError, PublishTask
+from backend.jobs import AnonymizeTask, Jobs, MalformedTaskError, PilotTask, PublishTask
 from backend.redis_server import EmbeddedRedis
 
 PHOTO, PROJECT = "0f" * 16, "ab" * 16
@@ -36,6 +36,7 @@ def bulk(redis_url: str) -> Queue:
 def test_tasks_survive_json() -> None:
     assert AnonymizeTask.from_json(ANONYMIZE.to_json()) == ANONYMIZE
     assert PublishTask.from_json(PUBLISH.to_json()) == PUBLISH
+    assert PilotTask.from_json(PilotTask(PROJECT).to_json()) == PilotTask(PROJECT)
 
 
 @pytest.mark.parametrize(
@@ -181,3 +182,17 @@ def test_a_publication_overtakes_the_photos_that_wait(jobs: Jobs, redis_url: str
     jobs.enqueue(PUBLISH, queue="interactive")
     queue = Queue("interactive", connection=Redis.from_url(redis_url), serializer=JSONSerializer)
     assert queue.get_job_ids() == [PUBLISH.job_id, ANONYMIZE.job_id]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"pilot_id": "Jane"}', f'{{"pilot_id": "{PROJECT}", "token": "x"}}', "[]", "no JSON"]
+)
+def test_what_is_not_a_pilot_is_refused(text: str) -> None:
+    with pytest.raises(MalformedTaskError):
+        PilotTask.from_json(text)
+
+
+def test_an_approval_does_not_wait_behind_photos(jobs: Jobs, bulk: Queue) -> None:
+    jobs.enqueue(ANONYMIZE, queue="bulk")
+    jobs.enqueue(PilotTask(PROJECT), queue="bulk")
+    assert bulk.job_ids == [f"pilot-{PROJECT}", ANONYMIZE.job_id]

@@ -119,3 +119,21 @@ def test_one_thing_that_is_away_does_not_keep_the_others_from_their_work(
     redis.stop()
     double.stop()
     assert reconcile(workshop.overseer(), now=later(60)) == Reconciled(deleted=1)
+
+
+def test_a_pilot_that_a_worker_should_look_at_is_queued_once(workshop: Workshop, redis: OwnRedis) -> None:
+    project = workshop.project()
+    photo = workshop.hand_in(project)
+    taken = task.take(workshop.runtime(), task_of(photo))
+    assert taken is not None
+    task.anonymize(workshop.runtime(), taken)
+    workshop.ledger.published({photo.photo_id: 1}, now=now())
+    redis.flush()
+    pilot = workshop.ledger.ask_pilot(project.project_id, size=1, now=now())
+    assert reconcile(workshop.overseer(), now=now()) == Reconciled(pilots=1)
+    assert reconcile(workshop.overseer(), now=now()) == Reconciled()  # it is queued
+    assert workshop.jobs.depth() == {"interactive": 0, "bulk": 1}
+    redis.flush()
+    assert workshop.ledger.claim_pilot(pilot.pilot_id, now=now(), lease_s=60) is not None
+    assert reconcile(workshop.overseer(), now=later(50)) == Reconciled()
+    assert reconcile(workshop.overseer(), now=later(70)).pilots == 1
