@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from g2face_model.commandline import anonymize, bench, demo, evaluate, figures, restore, train, weights
+from g2face_model.commandline import anonymize, bench, demo, evaluate, figures, read_payload, restore, train, weights
 from g2face_model.errors import ModelError
 
-_COMMANDS = (anonymize, restore, demo, bench, figures, evaluate, train, weights)
+_COMMANDS = (anonymize, restore, read_payload, demo, bench, figures, evaluate, train, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

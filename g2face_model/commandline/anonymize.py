@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from g2face_model.contact_sheet import ContactSheet
 from g2face_model.errors import ModelError, RecoveryError, VerificationError
 from g2face_model.types import AnonymizedFace, AnonymizedImage, Engine, Image
 
+if TYPE_CHECKING:
+    from g2face_model.anonymizer import Finish
+    from g2face_model.in_image import InImage
+
 SHEET_NAME = "contact-sheet.png"
 _SUFFIXES: Mapping[images.Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 _LOG = logging.getLogger(__name__)
@@ -30,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 class Anonymizes(Protocol):
     """What the command needs of an `Anonymizer`."""
 
-    def anonymize(self, image: Image, seeds: Callable[[int], bytes]) -> AnonymizedImage: ...
+    def anonymize(self, image: Image, seeds: Callable[[int], bytes], *, finish: Finish = ...) -> AnonymizedImage: ...
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,6 +66,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="with --engine g2face: also write the fusion masks of every attempt; they show the original's features",
     )
+    parser.add_argument(
+        "--in-image",
+        action="store_true",
+        help="also hide a payload in the pixels of every new face, sealed with the key: see read-payload",
+    )
     parser.add_argument("--format", choices=images.FORMATS, default="png", help="png and webp are lossless")
     parser.add_argument("--sheet", action="store_true", help=f"also write {SHEET_NAME}; it shows the original faces")
     parser.add_argument(
@@ -83,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         return usage("--out has to be a folder, and not the one that is read")
     if args.explain and args.engine != "g2face":
         return usage("--explain needs --engine g2face: no other engine has fusion masks")
+    if args.in_image and args.key_file is None:
+        return usage("--in-image needs --key-file: a payload without a key would be anybody's")
     found = find(args.paths, excluded=args.out)
     if not found.photos and not found.troubles:
         return usage("there is no picture in that folder")
@@ -99,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         format=args.format,
         refuse=args.on_failure == "refuse",
         explanations=explanations,
+        in_image=_in_image(args, key) if args.in_image and key is not None else None,
     )
     return batch.run(found, sheet=args.sheet)
 
@@ -117,6 +129,12 @@ def build(
 
     config = ModelConfig(engine=engine, device=args.device, weights_dir=args.weights_dir, on_failure=on_failure)
     return build_anonymizer(config, explain=explain)
+
+
+def _in_image(args: argparse.Namespace, key: payload_file.Key) -> InImage:
+    from g2face_model import in_image
+
+    return in_image.load(args.weights_dir, key.hidden)
 
 
 def _key(path: Path | None, *, new: bool) -> payload_file.Key | None:
@@ -144,6 +162,7 @@ class Batch:
     format: images.Format = field(kw_only=True, default="png")
     refuse: bool = field(kw_only=True, default=False)
     explanations: Explanations | None = field(kw_only=True, default=None)
+    in_image: InImage | None = field(kw_only=True, default=None)
     sheet: ContactSheet = field(init=False, default_factory=ContactSheet)
 
     def run(self, found: Findings, *, sheet: bool) -> int:
@@ -186,7 +205,7 @@ class Batch:
         if self.explanations is not None:
             self.explanations.forget()
         original = images.decode(photo.read())
-        result = self.anonymizer.anonymize(original, self._seeds(original))
+        result = self._replace(original)
         self._judge(result.faces)
         encoded = images.encode(result.image, self.format)
         sealed = self._protect(original, encoded, result.faces)
@@ -201,7 +220,21 @@ class Batch:
             "height": original.shape[0],
             "faces": [_describe(face) for face in result.faces],
             "model_version": result.model_version,
+            **self._read_back(encoded),
         }
+
+    def _replace(self, original: Image) -> AnonymizedImage:
+        if self.in_image is None or self.key is None:
+            return self.anonymizer.anonymize(original, self._seeds(original))
+        return self.in_image.anonymize(self.anonymizer, original, self._seeds(original), record_ids=self.key.record_id)
+
+    def _read_back(self, encoded: bytes) -> Line:
+        """What anybody with the key reads from the very bytes that are published: record ids, None for a face in which
+        nothing could be read."""
+        if self.in_image is None:
+            return {}
+        found = self.in_image.read(images.decode(encoded))
+        return {"in_image": [face.payload.record_id.hex() if face.payload else None for face in found]}
 
     def _explain(self, target: str, outbox: Outbox) -> None:
         if self.explanations is not None:
