@@ -37,9 +37,9 @@ _FEWEST, _FEW = 10, 100
 _DIVISIONS, _SEED, _BANDS, _COARSE_PX, _NORMAL = 5, 7, 24, 8, 1.96
 _DISTANCES = ("frechet", "frechet_real", "mmd", "mmd_real")
 _LAYOUTS = (
-    Layout("distances", ("method", "faces", "space"), _DISTANCES),
-    Layout("told_apart", ("method", "faces", "space"), ("told_apart",), across="classifier"),
     Layout("told_apart_best", ("method", "faces"), ("told_apart_best", "seam")),
+    Layout("told_apart", ("method", "faces", "space"), ("told_apart",), across="classifier"),
+    Layout("distances", ("method", "faces", "space"), _DISTANCES),
 )
 Distance = Callable[[Vectors, Vectors], float]
 

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from g2face_model.evaluation.findings import Figure, Unit
 from g2face_model.evaluation.report.tables import value_of
 
-_LABEL, _WIDTH, _VALUE, _ROW = 250, 200, 75, 24  # px of the viewBox: words, drawing, numbers, height of a row
+_LABEL, _WIDTH, _VALUE, _ROW = 310, 200, 75, 24  # px of the viewBox: words, drawing, numbers, height of a row
 _CURVE, _LEGEND = 170, 20
 _SHADES = 6  # colours in the style sheet: .c0 to .c5
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from g2face_model.evaluation.findings import Figure, Findings, Layout, Unit
 
 MORE_IS_BETTER = ("found_again", "same_expression", "bit_exact", "replaced", "wrong_key_refused")  # of the headlines
+
+
+_READ: Mapping[Unit, tuple[int, int, str]] = {  # factor, digits behind the point, what stands behind
+    **dict.fromkeys((Unit.SHARE, Unit.EYE_WIDTHS), (100, 1, " %")),
+    Unit.NME: (100, 2, " %"),
+    **dict.fromkeys((Unit.MEGABYTES, Unit.COUNT, Unit.BYTES), (1, 0, "")),
+    **dict.fromkeys((Unit.DEGREES, Unit.LEVELS), (1, 1, "")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +72,10 @@ def formatted(figure: Figure | None, *, brief: bool = False) -> str:
 
 
 def value_of(value: float, unit: Unit) -> str:
-    """A number as people read it: shares in percent."""
-    if unit in (Unit.SHARE, Unit.NME, Unit.EYE_WIDTHS):
-        return f"{100 * value:.{2 if unit is Unit.NME else 1}f} %"
-    digits = {Unit.MEGABYTES: 0, Unit.COUNT: 0, Unit.BYTES: 0, Unit.DEGREES: 1, Unit.LEVELS: 1}.get(unit, 2)
-    return f"{value:,.{digits}f}"
+    """A number as people read it: shares in percent, no minus before a zero."""
+    factor, digits, end = _READ.get(unit, (1, 2, ""))
+    text = f"{factor * value:,.{digits}f}{end}"
+    return text.removeprefix("-") if not text.strip("-0.,% ") else text
 
 
 def as_csv(findings: Sequence[Findings]) -> str:

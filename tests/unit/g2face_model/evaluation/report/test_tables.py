@@ -7,7 +7,7 @@ import math
 import pytest
 
 from g2face_model.evaluation.findings import Figure, Findings, Layout, Unit
-from g2face_model.evaluation.report.tables import as_csv, formatted, rows_of, value_of
+from g2face_model.evaluation.report.tables import as_csv, cases, formatted, rows_of, value_of
 
 
 def _figure(name: str, value: float = 1.0, **by: str) -> Figure:
@@ -29,6 +29,19 @@ def test_values_can_run_across() -> None:
     assert [[own.value for own in row if own] for _, row in table.rows] == [[0.0, 1.0]]
 
 
+def test_a_table_can_be_of_one_method_only() -> None:
+    figures = [_figure("a", method="x", group="g"), _figure("a", 2.0, method="y", group="g")]
+    table = rows_of(Layout("t", ("group",), ("a",), only={"method": "y"}), figures)
+    assert [(names, [own.value for own in row if own]) for names, row in table.rows] == [(("g",), [2.0])]
+
+
+def test_a_row_says_on_how_many_cases_it_rests() -> None:
+    few, many, none = (Figure("x", value, Unit.SHARE, count) for value, count in ((0.5, 9), (0.5, 1200), (math.nan, 3)))
+    assert cases([few, None, none]) == "9"
+    assert cases([many, few]) == "9-1,200"
+    assert cases([Figure("x", 5, Unit.COUNT, 1), None]) == ""
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
@@ -37,6 +50,8 @@ def test_values_can_run_across() -> None:
         (1234.5, Unit.BYTES, "1,234"),
         (12.34, Unit.DEGREES, "12.3"),
         (0.5, Unit.COSINE, "0.50"),
+        (-0.0001, Unit.SHARE, "0.0 %"),
+        (-10.0, Unit.LEVELS, "-10.0"),
     ],
 )
 def test_numbers_are_written_as_people_read_them(value: float, unit: Unit, text: str) -> None:
