@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, or_, select
+from sqlalchemy import Connection, Engine, Row, Select, false, or_, select
 
 from backend.custody import database
 from backend.custody.records import AuditEvent, Detail, NewEvent
@@ -167,7 +167,7 @@ def targets(connection: Connection, action: str, *, naming: Collection[str] | No
     columns = audit_events.c
     query = select(columns.target).where(columns.action == action).order_by(columns.seq)
     if naming is not None:
-        query = query.where(or_(*(columns.detail.contains(f'"{one}"', autoescape=True) for one in naming)))
+        query = query.where(or_(false(), *(columns.detail.contains(f'"{one}"', autoescape=True) for one in naming)))
     return list(connection.scalars(query))
 
 

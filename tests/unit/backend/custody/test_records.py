@@ -54,3 +54,19 @@ def test_a_record_with_ids_that_are_none_is_refused(changed: dict[str, object]) 
     good = record(subject_key(seal.generate_key_pair())[0])
     with pytest.raises(CustodyError):
         dataclasses.replace(good, **changed)  # type: ignore[arg-type]
+
+
+PHOTO = "0f" * 16
+
+
+@pytest.mark.parametrize("face", ["0", "12", "remainder"])
+def test_an_unclaimed_face_is_covered_by_everybody_on_its_photo(face: str) -> None:
+    ref, everybody = SubjectRef("a" * 32, f"{PHOTO}-{face}"), SubjectRef("a" * 32, f"{PHOTO}-*")
+    assert ref.covering == (ref, everybody)
+    assert everybody.covering == (everybody,)
+
+
+@pytest.mark.parametrize("subject_id", ["Ada Example", PHOTO, f"{PHOTO}-left"])
+def test_a_person_is_covered_by_nobody_else(subject_id: str) -> None:
+    ref = SubjectRef("a" * 32, subject_id)
+    assert ref.covering == (ref,)
