@@ -3,9 +3,10 @@
 After G2Face (Yang et al., "G2Face: High-fidelity reversible face anonymization via generative and geometric priors",
 2024, arXiv 2408.09458, section III-C): an encoder turns the original into features at the levels of the decoder, and at
 every level an identity-aware mask M, from both features, mixes: M * generated + (1 - M) * original. Differences to the
-paper: groups of channels share a mask, because a mask per channel would cost more than the whole generator; and the
-finest level is fused behind its last convolution, so that what is kept does not pass a kernel that a stranger's style
-has modulated. The picture is made from the features of 256 px: no 1024 px render is needed.
+paper: groups of channels share a mask, because a mask per channel would cost more than the whole generator; the finest
+level is fused behind its last convolution, so that what is kept does not pass a kernel that a stranger's style has
+modulated; and it inherits the mask of the level before, or the original's finest features, which are who a face is,
+leak through. The picture is made from the features of 256 px: no 1024 px render is needed.
 """
 
 from __future__ import annotations
@@ -89,8 +90,11 @@ class Fusion(nn.Module):
         nn.init.constant_(self.norm.weight, 2.0)
         nn.init.constant_(self.norm.bias, 1.0)  # untrained, it rather takes the generated features
 
-    def forward(self, generated: Tensor, original: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, generated: Tensor, original: Tensor, *, above: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`above` (N, 8, R / 2, R / 2): masks of the level before; what it took from the generated face stays taken."""
         mask = torch.sigmoid(self.norm(self.generated(generated) + self.original(original)))
+        if above is not None:
+            mask = mask + (1 - mask) * F.interpolate(above, scale_factor=2.0, mode="bilinear")
         groups = torch.repeat_interleave(mask.to(original.dtype), original.shape[1] // _GROUPS, 1)
         return torch.lerp(original, generated.to(original.dtype), groups), mask
 
@@ -159,7 +163,7 @@ class FusedSynthesis(nn.Module):
                 x, mask = fuse(x, original)
                 x = level.second(x, w_second)
             else:
-                x, mask = fuse(level.second(x, w_second), original)
+                x, mask = fuse(level.second(x, w_second), original, above=masks[-1])
             masks.append(mask)
         return self.picture(x, styles), masks
 

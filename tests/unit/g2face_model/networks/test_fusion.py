@@ -25,7 +25,8 @@ def fused() -> FusedSynthesis:
 
 def test_the_encoder_gives_features_of_the_decoders_shapes_and_of_its_scale() -> None:
     torch.manual_seed(0)
-    features = Encoder()(torch.rand(1, 3, SIZE, SIZE) * 2 - 1)
+    with torch.no_grad():
+        features = Encoder()(torch.rand(1, 3, SIZE, SIZE) * 2 - 1)
     assert [tuple(x.shape) for x in features] == [(1, c, r, r) for c, r in zip(CHANNELS, LEVELS, strict=True)]
     assert all(0.05 < float(x.std()) < 20 for x in features)
 
@@ -41,6 +42,16 @@ def test_a_mask_of_one_is_the_generated_face_and_of_nought_the_original() -> Non
         assert torch.allclose(fused, wanted, atol=1e-5)
     torch.nn.init.zeros_(fuse.norm.bias)
     assert torch.allclose(fuse(generated, original)[0], (generated + original) / 2, atol=1e-5)
+
+
+def test_what_the_level_before_took_stays_taken() -> None:
+    fuse = Fusion(16)
+    generated, original = torch.rand(1, 16, 8, 8), torch.rand(1, 16, 8, 8)
+    above = torch.zeros(1, 8, 4, 4)
+    above[..., :2, :] = 1
+    fused, mask = fuse(generated, original, above=above)
+    assert torch.allclose(fused[..., :3, :], generated[..., :3, :])
+    assert torch.equal(mask[..., -1, :], fuse(generated, original)[1][..., -1, :])
 
 
 def test_an_untrained_head_draws_alike_for_every_style() -> None:
