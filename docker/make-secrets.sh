@@ -30,6 +30,7 @@ secret g2face_plugin__path_secret "$(random)"
 secret g2face_intake__session_key "$(random)"
 secret g2face_admin__session_key "$(random)"
 secret g2face_labelstudio__api_key "" # comes from Label Studio: docs/deployment.md
+secret g2face_worker__admin_token "" # from the admin, for pilot reports: docs/deployment.md
 secret g2face_custody__transit_token "" # from HashiCorp Vault, if that keeps the master key
 secret g2face_admin__oidc_client_secret "" # from the OpenID Connect provider, if there is one
 

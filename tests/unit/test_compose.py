@@ -186,6 +186,7 @@ def test_networks_keep_apart_what_has_nothing_to_say_to_each_other() -> None:
         "custody": {"postgres-keys", *WORKERS},
         "administration": {"postgres", "postgres-keys", "admin", "sweep", "key-rotation"},
         "disputes": {"label-studio", "admin"},
+        "pilots": {"admin", *WORKERS},
         "admin-door": {"admin"},
     }
     assert [name for name in SERVICES if SERVICES[name].get("network_mode") == "none"] == [*MAKERS]
@@ -198,9 +199,12 @@ def test_only_the_front_reaches_the_world() -> None:
     assert outer["admin-door"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
-def test_the_admin_meets_nothing_but_the_databases_and_label_studio() -> None:
+def test_the_admin_meets_nothing_but_the_databases_label_studio_and_workers_that_ask() -> None:
     met = {other for other in SERVICES if other != "admin" and networks(other) & networks("admin")}
-    assert met == {"postgres", "postgres-keys", "label-studio", "sweep", "key-rotation"}
+    assert met == {"postgres", "postgres-keys", "label-studio", "sweep", "key-rotation", *WORKERS}
+    for worker in WORKERS:
+        assert networks("admin") & networks(worker) == {"pilots"}, "a network of these alone"
+        assert environment(worker)["G2FACE_WORKER__ADMIN_URL"] == "http://admin:9191"
     assert networks("admin") & networks("label-studio") == {"disputes"}, "a network of these two alone"
 
 
@@ -290,6 +294,7 @@ def test_secrets_are_told_to_those_who_need_them() -> None:
         "g2face_admin__session_key": {"admin"},
         "g2face_admin__oidc_client_secret": {"admin"},
         "g2face_labelstudio__api_key": {"intake", "admin", *WORKERS},
+        "g2face_worker__admin_token": {*WORKERS},
         "postgres_password": {"postgres"},
         "postgres_keys_password": {"postgres-keys"},
         "label_studio_database_password": {"label-studio-database"},
@@ -318,6 +323,7 @@ def test_the_script_makes_every_secret_and_keeps_what_is_there(secrets_dir: Path
         "g2face_labelstudio__api_key",
         "g2face_custody__transit_token",
         "g2face_admin__oidc_client_secret",
+        "g2face_worker__admin_token",
     }
     assert len(random) == len(made) - len(from_elsewhere) + 1, "Label Studio's file holds two"
     assert len(set(random)) == len(random) - 1, "only Label Studio and its database share one"
