@@ -15,7 +15,14 @@ from backend.custody.keyring import Keyring
 from backend.custody.lifecycle import RefusedError
 from backend.custody.records import RecoveryRequest, SealedRecord, SubjectKey, SubjectRef
 from backend.custody.vault import Vault, digests
-from backend.errors import BlobMissingError, CustodyError, KeyShreddedError, RequestStateError, SealBrokenError
+from backend.errors import (
+    BlobMissingError,
+    CustodyError,
+    KeyShreddedError,
+    OriginalGoneError,
+    RequestStateError,
+    SealBrokenError,
+)
 
 Published = Callable[[str], bytes]
 """From a photo's id to its anonymized file. Raises `BlobMissingError` when there is none."""
@@ -43,12 +50,13 @@ class Finder:
             stored = self._records(request.photo_id, request.project_id)
             subjects = {one.face_index: one.subject for one in stored}
             if missing := set(request.face_indices) - subjects.keys():
-                raise _no_record(request.photo_id, min(missing))
+                raise self._missing(request.photo_id, min(missing))
             return frozenset(subjects[index] for index in request.face_indices)
         if request.subject_id is None:  # as shredding leaves it
             raise RefusedError("shredded", KeyShreddedError("the subject has withdrawn and their key is destroyed"))
         ref = SubjectRef(request.project_id, request.subject_id)
         if not self._vault.records_of_subject(ref):
+            self._refuse_shredded(ref)
             raise RefusedError("no_record", RequestStateError("no original of this subject is kept"))
         return frozenset({ref})
 
@@ -63,10 +71,10 @@ class Finder:
         records = {one.face_index: one for one in _belonging(photo_id, stored, data)}
         asked = set(request.face_indices)
         if missing := asked - records.keys():
-            raise _no_record(photo_id, min(missing))
+            raise self._missing(photo_id, min(missing))
         mine = [records[index] for index in sorted(asked)]
         if expired := [one for one in mine if _is_over(one, now)]:
-            raise RefusedError("record_expired", RequestStateError(f"record {expired[0].record_id} is past its time"))
+            raise RefusedError("record_expired", OriginalGoneError(f"record {expired[0].record_id} is past its time"))
         whole = asked == records.keys() - {None}
         self._refuse_unlogged(photo_id, records.values() if whole else mine)
         around = self._remainder(records.get(None), now=now) if whole else ()
@@ -83,7 +91,7 @@ class Finder:
         found = [self._own_faces_of(photo_id, by_photo[photo_id], published, now=now) for photo_id in sorted(by_photo)]
         there = [one for one in found if one is not None]
         if not there:
-            raise RefusedError("record_expired", RequestStateError("no original of this subject is kept any more"))
+            raise RefusedError("record_expired", OriginalGoneError("no original of this subject is kept any more"))
         return there, len(found) - len(there)
 
     def _records(self, photo_id: str, project_id: str) -> list[SealedRecord]:
@@ -119,13 +127,23 @@ class Finder:
         return tuple((record, self._key(record)) for record in records)
 
     def _key(self, record: SealedRecord) -> SubjectKey:
-        try:
-            key = self._keyring.get(record.subject)
-        except KeyShreddedError as error:
-            raise RefusedError("shredded", error) from None
+        key = self._refuse_shredded(record.subject)
         if key is None:
             raise RefusedError("no_key", SealBrokenError(f"record {record.record_id} has no key"))
         return key
+
+    def _refuse_shredded(self, ref: SubjectRef) -> SubjectKey | None:
+        try:
+            return self._keyring.get(ref)
+        except KeyShreddedError as error:
+            raise RefusedError("shredded", error) from None
+
+    def _missing(self, photo_id: str, face_index: int) -> RefusedError:
+        """What is said of a face without a record: gone, when it was sealed once by the log's word."""
+        place = f"face {face_index} of photo {photo_id}"
+        if self._vault.is_gone(photo_id, face_index):
+            return RefusedError("gone", OriginalGoneError(f"the original of {place} was destroyed"))
+        return RefusedError("no_record", RequestStateError(f"no original of {place} is kept"))
 
 
 def _file(photo_id: str, published: Published) -> bytes:
@@ -148,7 +166,3 @@ def _belonging(photo_id: str, records: Sequence[SealedRecord], data: bytes) -> l
 
 def _is_over(record: SealedRecord, now: datetime) -> bool:
     return record.expires_at is not None and record.expires_at <= now
-
-
-def _no_record(photo_id: str, face_index: int | None) -> RefusedError:
-    return RefusedError("no_record", RequestStateError(f"no original of face {face_index} of photo {photo_id} is kept"))

@@ -25,8 +25,7 @@ def digests(records: Iterable[SealedRecord]) -> dict[str, str]:
 
     Whoever has a subject's public key can seal to it; what the worker did not seal is known by this.
     """
-    names = ((_DIGEST + ("remainder" if one.face_index is None else str(one.face_index)), one) for one in records)
-    return {name: hashlib.sha256(record.sealed).hexdigest() for name, record in names}
+    return {_place(one.face_index): hashlib.sha256(one.sealed).hexdigest() for one in records}
 
 
 class Vault:
@@ -68,11 +67,21 @@ class Vault:
             events = audit.find_all(connection, SEALED, photo_id)
         return frozenset(item for event in events for item in event.detail.items() if item[0].startswith(_DIGEST))
 
+    def is_gone(self, photo_id: str, face_index: int) -> bool:
+        """Whether the log tells that a face was sealed of which there is no record, whosever. Raises
+        `CustodyUnavailableError`."""
+        there = {record.face_index for record in self.records_of_photo(photo_id)}
+        return face_index not in there and _place(face_index) in dict(self.logged_digests(photo_id))
+
     def _records(self, *where: ColumnElement[bool]) -> tuple[SealedRecord, ...]:
         columns = sealed_records.c
         query = select(sealed_records).where(*where).order_by(columns.created_at, columns.face_index)
         with database.reading(self._engine) as connection:
             return tuple(_record(row) for row in connection.execute(query))
+
+
+def _place(face_index: int | None) -> str:
+    return _DIGEST + ("remainder" if face_index is None else str(face_index))
 
 
 def _insert(connection: Connection, record: SealedRecord) -> bool:

@@ -38,6 +38,7 @@ from backend.errors import (
     ForbiddenError,
     KeyShreddedError,
     OfficeError,
+    OriginalGoneError,
     RequestMissingError,
     RequestStateError,
 )
@@ -314,7 +315,7 @@ def test_looking_shows_what_has_expired_as_such(site: Site) -> None:
 def test_a_record_past_its_time_is_not_opened_and_the_request_is_not_used_up(site: Site) -> None:
     photo_id = site.add_photo(lasts=timedelta(minutes=10))
     request_id = site.approved(photo_id, 0).request_id
-    refused(site, request_id, RequestStateError, "record_expired", now=NOW + 10 * MINUTE)
+    refused(site, request_id, OriginalGoneError, "record_expired", now=NOW + 10 * MINUTE)
     assert site.retrieve(request_id, now=NOW + 9 * MINUTE).photos
 
 
@@ -350,6 +351,23 @@ def test_a_shredded_subject_is_not_opened(site: Site) -> None:
     site.keyring.shred(REF, now=NOW)
     refused(site, request_id, KeyShreddedError, "shredded")
     assert state(site, request_id) is RequestState.APPROVED
+
+
+def test_what_was_destroyed_is_gone_and_not_just_missing(site: Site) -> None:
+    """The sweep deletes the records, too; that there were some is in the log."""
+    photo_id = site.add_photo()
+    request_id = site.approved(photo_id, 0).request_id
+    site.keyring.shred(REF, now=NOW)
+    with database.writing(site.vault_engine) as connection:
+        withdrawals.forget(connection, REF)
+    refused(site, request_id, OriginalGoneError, "gone")
+    with pytest.raises(OriginalGoneError):
+        site.ask(photo_id, 0)
+    with pytest.raises(KeyShreddedError):
+        site.ask_for_access()
+    assert site.retrieve(site.approved(photo_id, 1).request_id).photos
+    with pytest.raises(RequestStateError, match="no original of face 2"):
+        site.ask(photo_id, 2)
 
 
 def test_an_old_backup_of_the_keys_brings_nobody_back(small_site: Site) -> None:
@@ -597,7 +615,7 @@ def test_an_access_of_which_nothing_is_left_is_refused(site: Site) -> None:
     site.add_photo(lasts=MINUTE)
     request = site.ask_for_access()
     site.recovery.approve(request.request_id, approver=BO, now=NOW)
-    refused(site, request.request_id, RequestStateError, "record_expired", now=NOW + 2 * MINUTE)
+    refused(site, request.request_id, OriginalGoneError, "record_expired", now=NOW + 2 * MINUTE)
     with pytest.raises(RequestStateError):
         site.ask_for_access("Nobody")
 
