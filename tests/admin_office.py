@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 from intake_counter import NOBODY, PASSWORD, Clock
 from stand_in import StandIn
 from waitress import wasyncore
-from workshop import Workshop
+from workshop import Databases, Workshop
 
 from backend.accounts import Account, Accounts
 from backend.admin import wsgi
@@ -139,11 +139,13 @@ def opened(
     clock: Callable[[], datetime] | None = None,
     labelstudio_url: str = "",
     token: str = "",
+    databases: Databases | None = None,
     **admin: Any,
 ) -> Iterator[Restricted]:
-    """The admin whose data lies in `folder`; `admin` are settings of it."""
-    workshop = Workshop(folder, redis_url=NOBODY)
-    known: dict[str, Any] = {"data_dir": folder, "admin": admin}
+    """The admin whose data lies in `folder`; `admin` are settings of it, `databases` others than files."""
+    databases = databases or Databases.files(folder)
+    workshop = Workshop(folder, redis_url=NOBODY, databases=databases)
+    known: dict[str, Any] = {"data_dir": folder, "admin": admin, **databases.settings()}
     if labelstudio_url:
         known["labelstudio"] = {"url": labelstudio_url, "api_key": token}
     settings, clock = Settings(**known), clock or Clock()

@@ -35,11 +35,12 @@ class PostgresServer:
         return f"postgresql://g2face@/{database}?host={self._sockets}"
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """A new database's address; the database is dropped afterwards, whoever is still connected."""
+    def database(self, *, like: str = "template1") -> Iterator[str]:
+        """A new database's address, empty or with the tables and rows of the database that is named; it is dropped
+        afterwards, whoever is still connected."""
         self._made += 1
         name = f"test{self._made}"
-        self.run(f"CREATE DATABASE {identifier(name)}")
+        self.run(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(like)}")
         try:
             yield self.url(name)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -47,21 +48,49 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """The addresses of the three."""
+
+    ledger: str
+    vault: str
+    keys: str
+
+    @classmethod
+    def files(cls, folder: Path) -> Databases:
+        """Where they are unless told otherwise."""
+        return cls(*(f"sqlite:///{folder}/{name}.sqlite3" for name in ("ledger", "vault", "keys")))
+
+    def settings(self) -> dict[str, Any]:
+        """As the settings have them."""
+        return {"database_url": self.ledger, "custody": {"vault_url": self.vault, "keys_url": self.keys}}
+
+
 class Workshop:
     """A folder with databases, blobs and keys, opened anew by whoever needs it."""
 
-    def __init__(self, folder: Path, *, redis_url: str, double: Double | None = None, storage: str | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        redis_url: str,
+        double: Double | None = None,
+        storage: str | None = None,
+        databases: Databases | None = None,
+    ):
+        """databases: others than files in the folder."""
         self.folder, self.redis_url = folder, redis_url
         self.labelstudio_url = double.url if double else "http://127.0.0.1:9"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "master.pub").exists():
             master.create_master_key(folder / "admin" / "master.key", folder / "master.pub")
             create_inbox_key(folder / "worker" / "inbox.key", folder / "inbox.pub")
-        self.ledger = Ledger.open(f"sqlite:///{folder}/ledger.sqlite3")
+        databases = databases or Databases.files(folder)
+        self.ledger = Ledger.open(databases.ledger)
         self.blobs = BlobStore(storage or (folder / "blobs").as_uri())
         self.jobs = Jobs(redis_url)
-        self._vault_engine = database.open_vault(f"sqlite:///{folder}/vault.sqlite3")
-        self._keys_engine = database.open_keys(f"sqlite:///{folder}/keys.sqlite3")
+        self._vault_engine = database.open_vault(databases.vault)
+        self._keys_engine = database.open_keys(databases.keys)
         self.vault = Vault(self._vault_engine)
         self.keyring = Keyring(self._keys_engine, partial(master.read_public, folder / "master.pub"))
 

@@ -136,7 +136,7 @@ def _add_steps(api: Blueprint, office: Office, clock: Clock) -> None:
 
     @api.post("/requests/<request_id>/retrieve")
     def retrieve(request_id: str) -> Answer:
-        """PNG for one photo, ZIP for several; this once."""
+        """PNG for a disputed photo, ZIP for an access; this once."""
         return downloads.attachment(office.retrieve(_me(), identifier(request_id), now=clock()))
 
     @api.post("/requests/<request_id>/decision")

@@ -12,12 +12,12 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.accounts import Role
-from backend.admin import downloads, words
+from backend.admin import downloads, together, words
 from backend.admin.disputes import Decision
 from backend.admin.frame import Answer, me, page
 from backend.admin.office import PAGE, Office
 from backend.admin.words import later
-from backend.custody.records import RecoveryRequest, RequestState
+from backend.custody.records import RecoveryRequest, RequestKind, RequestState
 from backend.custody.recovery import Retrieved
 from backend.doorway import headers
 from backend.errors import ConfigError, LabelStudioError, OfficeError
@@ -59,7 +59,8 @@ def _add_lists(pages: Blueprint, office: Office, clock: Callable[[], datetime]) 
 
     @pages.get("/requests/<request_id>")
     def one_request(request_id: str) -> Answer:
-        return _request_page(office, office.get(me(), request_id, now=clock()))
+        asked = office.get(me(), request_id, now=clock())
+        return _request_page(office, asked, together=len(together.others(office, me(), asked, now=clock())))
 
     @pages.get("/photos/<photo_id>/image")
     def image(photo_id: str) -> Answer:
@@ -119,6 +120,13 @@ def _add_steps(pages: Blueprint, office: Office, clock: Callable[[], datetime]) 
         flash(words.gettext(told), "good")
         return _to(approved)
 
+    @pages.post("/requests/<request_id>/approve-together")
+    def approve_together(request_id: str) -> Answer:
+        count = together.approve(office, me(), request_id, now=clock())
+        told = words.ngettext("%(count)s request is approved.", "%(count)s requests are approved.", count)
+        flash(told % {"count": count}, "good")
+        return _to(office.get(me(), request_id, now=clock()))
+
     @pages.post("/requests/<request_id>/refuse")
     def refuse(request_id: str) -> Answer:
         refused = office.refuse(me(), request_id, now=clock())
@@ -145,7 +153,7 @@ def _add_retrieval(pages: Blueprint, office: Office, clock: Callable[[], datetim
     @pages.post("/requests/<request_id>/retrieve")
     def retrieve(request_id: str) -> Answer:
         retrieved = office.retrieve(me(), request_id, now=clock())
-        if request.form.get("as") == "file":
+        if request.form.get("as") == "file" or retrieved.kind is RequestKind.ACCESS:
             return downloads.attachment(retrieved)
         asked = office.get(me(), request_id, now=clock())
         shown = _request_page(
@@ -173,6 +181,8 @@ def _request_page(office: Office, asked: RecoveryRequest, *, template: str = "re
         asked=asked,
         photo=photo,
         own=own,
+        knows_subject=own or bool(roles & {Role.APPROVER, Role.KEY_OFFICER}),
+        given=office.given(actor, asked) if asked.state is RequestState.RETRIEVED else {},
         may_decide=asked.state is RequestState.OPEN
         and actor.account_id not in asked.approved_by
         and Role.APPROVER in roles

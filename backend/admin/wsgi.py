@@ -53,6 +53,7 @@ def open_office(settings: Settings, stack: ExitStack) -> Office:
     vault = database.open_vault(settings.vault())
     stack.callback(vault.dispose)
     keyring, master = keys.keyring(settings), keys.master_key(settings)
+    stack.callback(keyring.close)
     signing_key = SigningKey.ensure(settings.signing_key())
     heads = audit_heads(settings)
     pseudonym = partial(pseudonyms.pseudonym, settings.pseudonym_key())

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from backend.custody.keyring import Keyring
 from backend.custody.lifecycle import RefusedError
@@ -29,6 +30,15 @@ Published = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """Which faces of a photo are to be opened, None for the remainder, and whose. Neither files nor keys."""
+
+    photo_id: str
+    face_indices: tuple[int | None, ...]
+    subjects: frozenset[SubjectRef]
+
+
+@dataclass(frozen=True, slots=True)
 class Locked:
     """A photo's anonymized file, and what is to be opened of it. complete: nothing of the photo is missing then."""
 
@@ -36,6 +46,36 @@ class Locked:
     published: bytes = field(repr=False)
     records: tuple[tuple[SealedRecord, SubjectKey], ...]
     complete: bool
+
+    @property
+    def aim(self) -> Aim:
+        """What is to be opened, without it."""
+        records = [record for record, _ in self.records]
+        return Aim(self.photo_id, tuple(one.face_index for one in records), frozenset(one.subject for one in records))
+
+
+class Reason(StrEnum):
+    """Why a photo is left out of a subject's copy."""
+
+    EXPIRED = "expired"
+    NOT_PUBLISHED = "not_published"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A photo that a subject's copy is without."""
+
+    photo_id: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a request is about: `load` gives what is locked of one of the `aims`, as often as it is asked."""
+
+    aims: tuple[Aim, ...]
+    load: Callable[[Aim], Locked]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Finder:
@@ -55,7 +95,7 @@ class Finder:
         if request.subject_id is None:  # as shredding leaves it
             raise RefusedError("shredded", KeyShreddedError("the subject has withdrawn and their key is destroyed"))
         ref = SubjectRef(request.project_id, request.subject_id)
-        if not self._vault.records_of_subject(ref):
+        if not self._vault.photos_of_subject(ref):
             self._refuse_shredded(ref)
             raise RefusedError("no_record", RequestStateError("no original of this subject is kept"))
         return frozenset({ref})
@@ -81,32 +121,39 @@ class Finder:
         complete = whole and (None not in records or bool(around))
         return Locked(photo_id, data, (*self._with_keys(mine), *around), complete)
 
-    def own_face(self, ref: SubjectRef, published: Published, *, now: datetime) -> tuple[list[Locked], int]:
-        """A subject's photos with the subject's own face, by their ids; and how many had to be left out, since their
-        record is past its time or they are not published. Raises `RefusedError`."""
-        by_photo: dict[str, list[SealedRecord]] = {}
-        for record in self._vault.records_of_subject(ref):
-            if record.face_index is not None:
-                by_photo.setdefault(record.photo_id, []).append(record)
-        found = [self._own_faces_of(photo_id, by_photo[photo_id], published, now=now) for photo_id in sorted(by_photo)]
-        there = [one for one in found if one is not None]
-        if not there:
+    def own_face(self, ref: SubjectRef, published: Published, *, now: datetime) -> Found:
+        """A subject's photos with the subject's own face, by their ids; without those whose record is past its time or
+        which are not published. However many there are, one at a time is in memory. Raises `RefusedError`."""
+        aims, left_out = list[Aim](), list[LeftOut]()
+        for photo_id in self._vault.photos_of_subject(ref):
+            found = self._own_face_in(photo_id, ref, published, now=now)
+            if isinstance(found, Reason):
+                left_out.append(LeftOut(photo_id, found))
+            else:
+                aims.append(found.aim)
+        if not aims:
             raise RefusedError("record_expired", OriginalGoneError("no original of this subject is kept any more"))
-        return there, len(found) - len(there)
+
+        def load(aim: Aim) -> Locked:
+            found = self._own_face_in(aim.photo_id, ref, published, now=now)
+            if isinstance(found, Reason):
+                raise RefusedError(found, RequestStateError(f"photo {aim.photo_id} is not there any more"))
+            return found
+
+        return Found(tuple(aims), load, tuple(left_out))
 
     def _records(self, photo_id: str, project_id: str) -> list[SealedRecord]:
         return [one for one in self._vault.records_of_photo(photo_id) if one.subject.project_id == project_id]
 
-    def _own_faces_of(
-        self, photo_id: str, stored: Sequence[SealedRecord], published: Published, *, now: datetime
-    ) -> Locked | None:
+    def _own_face_in(self, photo_id: str, ref: SubjectRef, published: Published, *, now: datetime) -> Locked | Reason:
         try:
             data = published(photo_id)
         except BlobMissingError:
-            return None
-        mine = [one for one in _belonging(photo_id, stored, data) if not _is_over(one, now)]
-        self._refuse_unlogged(photo_id, mine)
-        return Locked(photo_id, data, self._with_keys(mine), complete=False) if mine else None
+            return Reason.NOT_PUBLISHED
+        mine = [one for one in self._vault.records_of_subject(ref, photo_id) if one.face_index is not None]
+        kept = [one for one in _belonging(photo_id, mine, data) if not _is_over(one, now)]
+        self._refuse_unlogged(photo_id, kept)
+        return Locked(photo_id, data, self._with_keys(kept), complete=False) if kept else Reason.EXPIRED
 
     def _refuse_unlogged(self, photo_id: str, records: Iterable[SealedRecord]) -> None:
         """What was sealed before the log kept digests is taken as it is."""

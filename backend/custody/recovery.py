@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from backend.custody.heads import AuditHeads
 from backend.custody.keyring import Keyring
 from backend.custody.lifecycle import RefusedError
 from backend.custody.lifecycle import Rules as Rules
-from backend.custody.locked import Finder, Locked, Published
+from backend.custody.locked import Aim, Finder, Found, Locked, Published
+from backend.custody.locked import LeftOut as LeftOut
+from backend.custody.opened import OneByOne, Photos
 from backend.custody.records import (
     NewEvent,
     RecoveryRequest,
@@ -65,13 +68,14 @@ class Opener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """What a request gave. bit_exact: no forensic mark. left_out: how many photos of an access are not in it, since
-    nothing is kept of them any more or they are not published."""
+    """What a request gave. photos: those of an access are opened one at a time, as they are gone through, and once.
+    bit_exact: no forensic mark. left_out: the photos of an access that are not in it."""
 
     request_id: str
-    photos: tuple[RetrievedPhoto, ...]
+    kind: RequestKind
+    photos: Photos
     bit_exact: bool
-    left_out: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Recovery:
@@ -199,19 +203,20 @@ class Recovery:
 
         `published` gives a photo's anonymized file. Raises `ForbiddenError`, `ApprovalRequiredError`,
         `RequestStateError`, `RequestMissingError`, `KeyShreddedError`, `SealBrokenError` and other `CustodyError`s, and
-        what `published` raises; no pixel leaves then.
+        what `published` raises; no pixel leaves then. What an access has too many photos of to keep is opened twice,
+        first to see that all of it is right; going through its photos raises the same.
         """
         self._expire(now=now, request_id=request_id)
         with self._refusals("retrieve", request_id, by=by, now=now):
             with database.reading(self._engine) as connection:
                 request = self._known(connection, request_id)
             self._used_up(request, by=by, now=now)  # before anything else is looked at
-            locked, left_out = self._find(request, published, now=now)
-            self._use_up(request_id, locked, by=by, now=now)
+            found = self._find(request, published, now=now)
+            self._use_up(request_id, found.aims, by=by, now=now)
             self._remember_end(request_id, now=now)
-            photos = tuple(self._open(one, request_id) for one in locked)
-            retrieved = Retrieved(request_id, photos, not self._rules.forensic_mark, left_out)
-            self._log(_outcome(retrieved, by), now=now)
+            photos, faces = self._opened(request, found, now=now)
+            retrieved = Retrieved(request_id, request.kind, photos, not self._rules.forensic_mark, found.left_out)
+            self._log(_outcome(retrieved, faces, by), now=now)
         return retrieved
 
     def expire_due(self, *, now: datetime) -> int:
@@ -240,24 +245,40 @@ class Recovery:
             self._remember_end(request_id, now=now)
         return after
 
-    def _use_up(self, request_id: str, locked: Sequence[Locked], *, by: str, now: datetime) -> None:
+    def _use_up(self, request_id: str, aims: Sequence[Aim], *, by: str, now: datetime) -> None:
         """The request's end, and what will be opened: on the disk before anything is."""
         with self._writing() as connection:
             before = self._known(connection, request_id)
             after = self._used_up(before, by=by, now=now)
             self._refuse_older(connection, request_id)
-            self._refuse_withdrawn(connection, {record.subject for one in locked for record, _ in one.records})
+            self._refuse_withdrawn(connection, frozenset().union(*(one.subjects for one in aims)))
             self._requests.replace(connection, before, after, now=now)
-            audit.append(connection, [_intent(request_id, one, by) for one in locked], now=now)
+            intents = [request_events.retrieving(request_id, one.photo_id, one.face_indices, by=by) for one in aims]
+            audit.append(connection, intents, now=now)
 
     def _used_up(self, request: RecoveryRequest, *, by: str, now: datetime) -> RecoveryRequest:
         return lifecycle.retrieve(request, by=by, now=now, rules=self._rules, may_approve=self._may_approve)
 
-    def _find(self, request: RecoveryRequest, published: Published, *, now: datetime) -> tuple[Sequence[Locked], int]:
+    def _find(self, request: RecoveryRequest, published: Published, *, now: datetime) -> Found:
         if request.kind is RequestKind.RECOVERY:
-            return [self._finder.faces(request, published, now=now)], 0
+            locked = self._finder.faces(request, published, now=now)
+            return Found((locked.aim,), lambda _: locked)
         (subject,) = self._finder.subjects(request)
         return self._finder.own_face(subject, published, now=now)
+
+    def _opened(self, request: RecoveryRequest, found: Found, *, now: datetime) -> tuple[Photos, int]:
+        """The photos, and how many faces are in them."""
+        request_id, by = request.request_id, request.requested_by
+
+        def again(aim: Aim) -> RetrievedPhoto:
+            with self._refusals("retrieve", request_id, by=by, now=now):
+                return self._open(found.load(aim), request_id)
+
+        opened = (self._open(found.load(aim), request_id) for aim in found.aims)
+        if request.kind is RequestKind.RECOVERY:
+            photos = tuple(opened)
+            return photos, sum(len(photo.crops) for photo in photos)
+        return OneByOne(found.aims, again), sum(len(photo.crops) for photo in opened)
 
     def _open(self, locked: Locked, request_id: str) -> RetrievedPhoto:
         """From here on there are keys and pixels in memory."""
@@ -342,17 +363,12 @@ class Recovery:
             yield connection
 
 
-def _intent(request_id: str, locked: Locked, by: str) -> NewEvent:
-    faces = [record.face_index for record, _ in locked.records]
-    return request_events.retrieving(request_id, locked.photo_id, faces, by=by)
-
-
-def _outcome(retrieved: Retrieved, by: str) -> NewEvent:
+def _outcome(retrieved: Retrieved, faces: int, by: str) -> NewEvent:
     return request_events.retrieved(
         retrieved.request_id,
         photos=len(retrieved.photos),
-        faces=sum(len(photo.crops) for photo in retrieved.photos),
-        left_out=retrieved.left_out,
+        faces=faces,
+        left_out=Counter(one.reason.value for one in retrieved.left_out),
         marked=not retrieved.bit_exact,
         by=by,
     )

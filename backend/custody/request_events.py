@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from backend.custody.records import NewEvent, RecoveryRequest, RequestState, SubjectRef
 
@@ -47,10 +47,18 @@ def retrieving(request_id: str, photo_id: str, face_indices: Iterable[int | None
     return NewEvent(by, "request.retrieving", request_id, {"photo_id": photo_id, **_named(face_indices)})
 
 
-def retrieved(request_id: str, *, photos: int, faces: int, left_out: int, marked: bool, by: str) -> NewEvent:
-    """What was opened and is about to be given out."""
-    detail = {"photos": photos, "faces": faces, "left_out": left_out, "marked": marked}
-    return NewEvent(by, "request.retrieved", request_id, detail)
+RETRIEVED = "request.retrieved"
+LEFT_OUT = "left_out"
+"""In the detail of that event: how many photos were left out; with a reason behind it, how many for that."""
+
+
+def retrieved(
+    request_id: str, *, photos: int, faces: int, left_out: Mapping[str, int], marked: bool, by: str
+) -> NewEvent:
+    """What was opened and is about to be given out. left_out: by reason, how many photos are not."""
+    detail = {"photos": photos, "faces": faces, LEFT_OUT: sum(left_out.values()), "marked": marked}
+    why = {f"{LEFT_OUT}_{reason}": count for reason, count in left_out.items()}
+    return NewEvent(by, RETRIEVED, request_id, detail | why)
 
 
 def refused(step: str, request_id: str, *, reason: str, by: str) -> NewEvent:

@@ -56,10 +56,16 @@ class Vault:
         """A photo's records, oldest first, then by face; the remainder first. Raises `CustodyUnavailableError`."""
         return self._records(sealed_records.c.photo_id == photo_id)
 
-    def records_of_subject(self, ref: SubjectRef) -> tuple[SealedRecord, ...]:
-        """A subject's records in all photos, oldest first, then by face. Raises `CustodyUnavailableError`."""
+    def photos_of_subject(self, ref: SubjectRef) -> tuple[str, ...]:
+        """The ids, sorted, of the photos in which a subject's face is sealed. Raises `CustodyUnavailableError`."""
         columns = sealed_records.c
-        return self._records(columns.project_id == ref.project_id, columns.subject_id == ref.subject_id)
+        query = select(columns.photo_id).distinct().where(*_of(ref), columns.face_index != REMAINDER_INDEX)
+        with database.reading(self._engine) as connection:
+            return tuple(sorted(connection.scalars(query)))
+
+    def records_of_subject(self, ref: SubjectRef, photo_id: str) -> tuple[SealedRecord, ...]:
+        """A subject's records in one photo, oldest first, then by face. Raises `CustodyUnavailableError`."""
+        return self._records(sealed_records.c.photo_id == photo_id, *_of(ref))
 
     def logged_digests(self, photo_id: str) -> frozenset[tuple[str, object]]:
         """All that the audit log keeps of a photo's records (see `digests`). Raises `CustodyUnavailableError`."""
@@ -78,6 +84,11 @@ class Vault:
         query = select(sealed_records).where(*where).order_by(columns.created_at, columns.face_index)
         with database.reading(self._engine) as connection:
             return tuple(_record(row) for row in connection.execute(query))
+
+
+def _of(ref: SubjectRef) -> tuple[ColumnElement[bool], ...]:
+    columns = sealed_records.c
+    return columns.project_id == ref.project_id, columns.subject_id == ref.subject_id
 
 
 def _place(face_index: int | None) -> str:

@@ -102,7 +102,7 @@ def cancel(caller: Caller, options: argparse.Namespace) -> None:
 
 
 def retrieve(caller: Caller, options: argparse.Namespace) -> None:
-    """Write what was asked for to a file that nobody else can read, once: PNG for one photo, ZIP for several."""
+    """Write what was asked for to a file that nobody else can read, once: PNG for a dispute, ZIP for an access."""
     try:  # before the request is used up
         file = os.open(options.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -110,12 +110,12 @@ def retrieve(caller: Caller, options: argparse.Namespace) -> None:
     try:
         with os.fdopen(file, "wb") as out:
             retrieved = caller.office.retrieve(caller.actor, options.request_id, now=caller.now)
-            out.write(downloads.content(retrieved))
+            out.writelines(downloads.content(retrieved))
     except BaseException:
         options.out.unlink(missing_ok=True)
         raise
     exact = "bit for bit" if retrieved.bit_exact else "with a forensic mark"
-    _say([f"{len(retrieved.photos)} photos, {exact}; left out {retrieved.left_out}"])
+    _say([f"{len(retrieved.photos)} photos, {exact}; left out {len(retrieved.left_out)}"])
 
 
 def withdraw(caller: Caller, options: argparse.Namespace) -> None:

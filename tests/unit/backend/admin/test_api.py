@@ -19,6 +19,7 @@ from admin_office import APPROVES, ASKS, KEEPS, READS, TASK, Restricted, program
 from intake_counter import Clock
 from recovery_site import picture
 from werkzeug.test import TestResponse
+from workshop import Databases
 
 from backend.admin import api
 from backend.admin.actors import ROLE_OF, Scope
@@ -49,8 +50,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def restricted(tmp_path: Path, clock: Clock) -> Iterator[Restricted]:
-    with admin_office.opened(tmp_path / "data", clock=clock, grace_days=1) as opened:
+def restricted(tmp_path: Path, clock: Clock, databases: Databases) -> Iterator[Restricted]:
+    with admin_office.opened(tmp_path / "data", databases=databases, clock=clock, grace_days=1) as opened:
         yield opened
 
 
@@ -141,7 +142,52 @@ def test_a_subject_s_copy(restricted: Restricted, photo: Photo) -> None:
     approves("POST", f"/requests/{made['request_id']}/approve")
     answer = asks("POST", f"/requests/{made['request_id']}/retrieve")
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
-        assert set(archive.namelist()) == {f"{photo.photo_id}.png", f"{again.photo_id}.png"}
+        assert set(archive.namelist()) == {"contents.json", f"{photo.photo_id}.png", f"{again.photo_id}.png"}
+
+
+def test_an_auditor_s_token_is_not_told_whose_photos_an_access_is_about(restricted: Restricted, photo: Photo) -> None:
+    asks, approves = Program(restricted, ASKS), Program(restricted, APPROVES)
+    wanted = {"project_id": photo.project_id, "subject_id": "P-017", "reason": "Article 15"}
+    path = f"/requests/{asks('POST', '/access-requests', json=wanted).json['request_id']}"
+    for one in (asks, approves):
+        assert (
+            one("GET", path).json["subject_id"] == one("GET", "/requests").json["requests"][0]["subject_id"] == "P-017"
+        )
+    for answer in (Program(restricted, READS)("GET", path), Program(restricted, READS)("GET", "/requests")):
+        assert answer.status_code == 200
+        assert "P-017" not in answer.text
+    restricted.account("both@example.org", ["approver", "auditor"])
+    secret = programs_token(restricted, restricted.account("both@example.org").account_id, [Scope.AUDIT])
+    by_scope = restricted.app.test_client().get(f"/api/v1{path}", headers={"Authorization": f"Bearer {secret}"})
+    assert (by_scope.status_code, by_scope.json["subject_id"]) == (200, None)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/requests?project_id=%00",
+        "/requests?before=%00",
+        "/requests?state=open%00",
+        "/requests/%00",
+        "/photos?task=%00",
+        "/photos/a%00/image",
+        "/withdrawals?before=%00",
+        "/events?action=%00",
+        "/events?target=a%00",
+        "/events?by=%00",
+        "/events?before=1%00",
+    ],
+)
+def test_what_no_database_holds_is_refused(restricted: Restricted, path: str) -> None:
+    restricted.account("all@example.org", ["requester", "approver", "auditor", "key_officer"])
+    answer = Program(restricted, "all@example.org")("GET", path)
+    assert (answer.status_code, answer.json["error"]["title"]) == (400, "That did not work")
+
+
+def test_numbers_beyond_all_databases_are_refused_or_find_nothing(restricted: Restricted) -> None:
+    reads = Program(restricted, READS)
+    assert reads("GET", f"/events?before={'9' * 18}").status_code == 200
+    assert reads("GET", f"/events?before={'9' * 19}").status_code == 400
 
 
 def test_from_a_withdrawal_to_its_receipt(restricted: Restricted, photo: Photo, clock: Clock) -> None:

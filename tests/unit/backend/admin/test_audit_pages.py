@@ -11,14 +11,15 @@ import admin_office
 import pytest
 from admin_office import KEEPS, READS, Restricted
 from recovery_site import picture
+from workshop import Databases
 
 from backend.custody import audit, audit_check, seal
 from backend.custody.records import NewEvent
 
 
 @pytest.fixture
-def restricted(tmp_path: Path) -> Iterator[Restricted]:
-    with admin_office.opened(tmp_path / "data") as opened:
+def restricted(tmp_path: Path, databases: Databases) -> Iterator[Restricted]:
+    with admin_office.opened(tmp_path / "data", databases=databases) as opened:
         yield opened
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -17,10 +18,14 @@ from admin_office import APPROVES, ASKS, READS, Restricted
 from flask.testing import FlaskClient
 from label_studio_double import Double
 from recovery_site import picture
+from sqlalchemy import update
+from workshop import Databases
 
 from backend.custody.records import RecoveryRequest, RequestState
 from backend.labelstudio.labels import expression_config
+from backend.ledger.database import writing
 from backend.ledger.records import Photo
+from backend.ledger.tables import PhotoRow
 from g2face_model import images
 
 ORIGINAL = picture(60, 80)
@@ -33,8 +38,10 @@ def double() -> Iterator[Double]:
 
 
 @pytest.fixture
-def restricted(tmp_path: Path, double: Double) -> Iterator[Restricted]:
-    with admin_office.opened(tmp_path / "data", labelstudio_url=double.url, token=label_studio_double.TOKEN) as opened:
+def restricted(tmp_path: Path, double: Double, databases: Databases) -> Iterator[Restricted]:
+    with admin_office.opened(
+        tmp_path / "data", databases=databases, labelstudio_url=double.url, token=label_studio_double.TOKEN
+    ) as opened:
         yield opened
 
 
@@ -190,13 +197,58 @@ def test_a_subject_s_copy_holds_their_own_face_in_every_photo(restricted: Restri
     answer = requester.post(f"{path}/retrieve", data={"as": "file"})
     assert answer.mimetype == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
-        restored = [images.decode(archive.read(name)) for name in archive.namelist()]
-        assert all(re.fullmatch(r"[0-9a-f]{32}\.png", name) for name in archive.namelist())
+        told, *names = archive.namelist()
+        assert json.loads(archive.read(told))["left_out"] == []
+        restored = [images.decode(archive.read(name)) for name in names]
+        assert all(re.fullmatch(r"[0-9a-f]{32}\.png", name) for name in names)
     originals = (ORIGINAL, second)
     assert len(restored) == 2
     for one in restored:
         assert any(np.array_equal(one[:, :40], original[:, :40]) for original in originals)
         assert not any(np.array_equal(one[:, 40:], original[:, 40:]) for original in originals)
+
+
+def test_what_a_copy_is_without_is_told_in_it_and_on_the_page(restricted: Restricted, photo: Photo) -> None:
+    project = restricted.office.ledger.project(photo.project_id)
+    gone = restricted.photo(project, picture(60, 80, seed=5), task_id=901, subject_id="P-017")
+    with writing(restricted.office.ledger.engine) as connection:
+        no_image = update(PhotoRow).where(PhotoRow.photo_id == gone.photo_id).values(image_sha256=None, image_key=None)
+        connection.execute(no_image)
+    requester = restricted.signed_in(ASKS)
+    asked = {"project_id": photo.project_id, "subject_id": "P-017", "reason": "They wrote.", "reference": ""}
+    path = requester.post("/requests/access", data=asked).headers["Location"]
+    restricted.signed_in(APPROVES).post(f"{path}/approve")
+    assert "left out" not in requester.get(path).text.replace("had to be left out", "")
+    answer = requester.post(f"{path}/retrieve", data={"as": "page"})  # as a page it would have to be held whole
+    assert (answer.mimetype, answer.headers["X-Left-Out"]) == ("application/zip", "1")
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        told = json.loads(archive.read("contents.json"))
+    assert (told["photos"], told["left_out"]) == (1, [{"photo_id": gone.photo_id, "reason": "not_published"}])
+    page = requester.get(path).text
+    assert "The copy held 1 photo." in page
+    assert "1 photo was left out; the file says which." in page
+    assert "Not published any more: 1." in page
+    assert "Past their time" not in page
+
+
+def test_an_auditor_is_not_shown_whose_photos_an_access_is_about(restricted: Restricted, photo: Photo) -> None:
+    requester = restricted.signed_in(ASKS)
+    asked = {"project_id": photo.project_id, "subject_id": "P-017", "reason": "They wrote.", "reference": ""}
+    path = requester.post("/requests/access", data=asked).headers["Location"]
+    people = {ASKS: requester} | {email: restricted.signed_in(email) for email in (APPROVES, READS)}
+    shown = {email: client.get(path).text for email, client in people.items()}
+    assert [email for email, page in shown.items() if "P-017" in page] == [ASKS, APPROVES]
+    assert "the audit log has a keyed hash" in shown[READS]
+    assert not any("was shredded" in page for page in shown.values())
+    assert "P-017" not in people[READS].get("/requests").text
+
+
+@pytest.mark.parametrize(
+    "path", ["/requests?project=%00", "/requests?before=%00", "/requests/%00", "/photos/%00/image"]
+)
+def test_an_address_that_no_database_can_hold_is_refused(restricted: Restricted, path: str) -> None:
+    answer = restricted.signed_in(APPROVES).get(path)
+    assert (answer.status_code, "This request cannot be read." in answer.text) == (400, True)
 
 
 def test_an_unknown_subject_has_no_copy(restricted: Restricted, photo: Photo) -> None:

@@ -11,7 +11,7 @@ import pytest
 from recovery_site import NOW, PROJECT, SUBJECT, Site
 
 from backend.custody.lifecycle import RefusedError
-from backend.custody.locked import Finder
+from backend.custody.locked import Finder, LeftOut, Reason
 from backend.custody.records import RecoveryRequest, SubjectRef
 from backend.custody.vault import Vault
 from backend.errors import KeyShreddedError
@@ -77,8 +77,10 @@ def test_a_subject_that_was_forgotten_is_nobody(site: Site) -> None:
 def test_a_subject_whose_face_is_not_the_first_has_a_copy_too(site: Site) -> None:
     photo_id = site.add_photo()
     stranger = SubjectRef(PROJECT, f"{photo_id}-1")
-    (locked,), left_out = finder(site).own_face(stranger, site.give, now=NOW)
-    assert ([record.face_index for record, _ in locked.records], left_out) == ([1], 0)
+    found = finder(site).own_face(stranger, site.give, now=NOW)
+    (aim,) = found.aims
+    assert (aim.face_indices, aim.subjects, found.left_out) == ((1,), {stranger}, ())
+    assert found.load(aim).aim == aim
     remainder = SubjectRef(PROJECT, f"{site.add_photo(format='jpeg')}-remainder")
     with pytest.raises(RefusedError):
         finder(site).own_face(remainder, site.give, now=NOW)
@@ -106,7 +108,18 @@ def test_what_is_past_its_time_is_left_out_of_a_copy_alone(site: Site) -> None:
     photo_id = site.add_photo(lasts=timedelta(hours=1))
     site.add_photo()
     later = NOW + timedelta(hours=1)
-    there, left_out = finder(site).own_face(REF, site.give, now=later)
-    assert (len(there), left_out) == (1, 1)
+    found = finder(site).own_face(REF, site.give, now=later)
+    assert (len(found.aims), found.left_out) == (1, (LeftOut(photo_id, Reason.EXPIRED),))
     with pytest.raises(RefusedError, match="record_expired"):
         finder(site).faces(site.ask(photo_id, 0), site.give, now=later)
+
+
+def test_what_has_gone_since_it_was_found_is_not_loaded(site: Site) -> None:
+    first, second = sorted([site.add_photo(), site.add_photo()])
+    found = finder(site).own_face(REF, site.give, now=NOW)
+    del site.published[first]
+    site.keyring.shred(REF, now=NOW)
+    for aim, code in zip(found.aims, ("not_published", "shredded"), strict=True):
+        with pytest.raises(RefusedError, match=code):
+            found.load(aim)
+    assert [aim.photo_id for aim in found.aims] == [first, second]

@@ -58,7 +58,9 @@ def test_that_nobody_else_was_asked_is_told_apart() -> None:
 
 def test_steps_are_told_apart() -> None:
     two = stricter(RULES, approvals=2)
-    once = lifecycle.approve(dataclasses.replace(REQUEST, approvals_needed=2), approver=BO, now=NOW, rules=two)
+    once = lifecycle.approve(
+        dataclasses.replace(REQUEST, approvals_needed=2, vouched=True), approver=BO, now=NOW, rules=two
+    )
     event = request_events.stepped(REQUEST, once, BO)
     assert (event.action, event.detail) == ("request.approved", {"approvals": 1, "enough": False})
     no = lifecycle.refuse(once, approver=BO, now=NOW)
@@ -72,7 +74,7 @@ def test_the_log_takes_all_of_them(vault_engine: Engine) -> None:
         *request_events.opened(ACCESS, pseudonym),
         request_events.expired(REQUEST),
         request_events.retrieving(REQUEST.request_id, "b" * 32, [0, 7, None], by=ADA),
-        request_events.retrieved(REQUEST.request_id, photos=1, faces=2, left_out=0, marked=False, by=ADA),
+        request_events.retrieved(REQUEST.request_id, photos=1, faces=2, left_out={}, marked=False, by=ADA),
         request_events.refused("retrieve", REQUEST.request_id, reason="other_person", by=BO),
     ]
     logged = AuditLog(vault_engine).append(events, now=NOW)

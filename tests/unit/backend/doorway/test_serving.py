@@ -68,7 +68,8 @@ def test_nothing_large_lies_in_a_temporary_file(what: str) -> None:
                 came += len(part)
             assert came > LARGE
         else:
-            slow.sendall(b"POST /take HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % LARGE)
+            slow.sendall(b"POST /take HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n")
+            slow.sendall(b"Content-Length: %d\r\n\r\n" % LARGE)
             slow.sendall(b"x" * (LARGE - 1))
             for _ in range(20):
                 assert temporary_files() == before
