@@ -9,11 +9,12 @@ from pathlib import Path
 
 import admin_office
 import pytest
-from admin_office import APPROVES, ASKS, KEEPS, Restricted
+from admin_office import APPROVES, ASKS, KEEPS, Restricted, programs_token
 from intake_counter import Clock
 from recovery_site import picture
 from stand_in import StandIn
 
+from backend.admin.actors import Scope
 from backend.custody.records import SubjectRef
 from backend.errors import BackendError, KeyShreddedError, RequestStateError
 from backend.ledger.records import Photo, PhotoState
@@ -144,3 +145,27 @@ def test_what_was_approved_before_is_not_opened_either(restricted: Restricted, c
     withdraw(restricted, photo)
     with pytest.raises(BackendError, match="withdrawn"):
         restricted.office.retrieve(asks, asked.request_id, now=clock())
+
+
+@pytest.mark.parametrize("subject_id", [None, "Ada"])
+def test_what_was_shredded_is_gone_for_whoever_asks_by_http(
+    tmp_path: Path, clock: Clock, subject_id: str | None
+) -> None:
+    """410, also when it was approved before, although no record tells of it any more."""
+    with admin_office.opened(tmp_path / "data", clock=clock, grace_days=0) as restricted:
+        photo = hand_in(restricted, subject_id)
+        assert worked(restricted, photo, meanwhile=lambda: None)
+        restricted.office.ledger.published({photo.photo_id: 5}, now=clock())
+        secret = programs_token(restricted, restricted.actor(ASKS).account_id, [Scope.REQUEST])
+        headers, program = {"Authorization": f"Bearer {secret}"}, restricted.app.test_client()
+        wanted = {"photo_id": photo.photo_id, "faces": [0, 1], "reason": "why"}
+        made = program.post("/api/v1/requests", json=wanted, headers=headers).json
+        assert made is not None
+        request_id = made["request_id"]
+        restricted.office.approve(restricted.actor(APPROVES), request_id, now=clock())
+        withdraw(restricted, photo)
+        sweep(restricted, clock)
+        assert program.post(f"/api/v1/requests/{request_id}/retrieve", headers=headers).status_code == 410
+        assert program.post("/api/v1/requests", json=wanted, headers=headers).status_code == 410
+        unknown = wanted | {"faces": [FACES + 4]}
+        assert program.post("/api/v1/requests", json=unknown, headers=headers).status_code == 400
