@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -36,6 +36,8 @@ from g2face_model.types import (
 from g2face_model.verification import Fingerprint, Gate
 
 Seeds = Callable[[int], bytes]
+Propose = Callable[[Subject], Iterable[object]]
+Prefer = Callable[[Mapping[str, Floats]], float]
 _MIN_CROP_PX, _MAX_CROP_PX = 128, 768
 _FOREHEAD = 0.25  # how far the face is replaced above the mesh, towards the hairline, as a share of its upper height
 _DRAFT_PX = 224  # the landmarks are corrected once, on a draft: the landmarker itself looks at 192 px
@@ -166,6 +168,23 @@ class Anonymizer:
             expression = face.geometry.expression
             faces.append(AnonymizedFace(index, box, face.landmarks, expression, patch.rectangle, patch.mask, verdict))
         return AnonymizedImage(result, tuple(faces), VERSIONS[self._config.engine])
+
+    def draw(self, image: Image, box: Box, propose: Propose, prefer: Prefer) -> Patch | None:
+        """A patch for the face in `box` of a photograph, whoever is proposed for it, and no gate: of all that are
+        proposed the one whose embeddings are preferred. None where no face could be drawn."""
+        face = self._face(image, box, self._parts.landmarker.mesh(image, box), index=0)
+        if self._hopeless(face) is not None:
+            return None
+        original = self._examine(image, face)
+        best: tuple[float, Patch] | None = None
+        for candidate in propose(original.subject):
+            patch, _ = self._fuse(image, original, candidate=candidate)
+            changed = image.copy()
+            patch.apply(changed)
+            liking = prefer(self._parts.gate.measure_again(original.fingerprint, changed).embeddings)
+            if best is None or liking > best[0]:
+                best = liking, patch
+        return None if best is None else best[1]
 
     def _replace(
         self, image: Image, box: Box, index: int, *, seed: bytes, finish: Finish

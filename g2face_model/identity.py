@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from g2face_model.attributes import Attributes
 from g2face_model.networks.generator import COARSE, SLOTS
@@ -43,6 +44,10 @@ _OWN_SHAPE = 0.5  # share of the donor's own shape that is asked for
 _LIKENESS, _ALIKE = 20.0, -0.05  # cost of predicted similarity above this, per unit of cosine
 _WORRY = 0.25  # of cosine, per step that a recogniser was found from its aim
 _HASTE = 0.5  # growth of the weight of unlikeness, per step that the worst recogniser was found from its aim
+# Towards a person instead: what likeness outweighs when donors are chosen, and the descent from them in latent space.
+_RESEMBLANCE = 60.0
+_STRIDE, _STRIDES = 0.03, 150
+_ALIKE_GAIN, _SHIFTED, _STRAYED, _OUTSIDE = 6.0, 1.5, 0.5, 4.0
 _STRANGE = 0.4  # of the mean square of a standardised latent above 1
 _BARE, _HIDDEN = 0.92, 0.08  # share of the face that should be bare, and what a stranger would notice less
 
@@ -212,6 +217,49 @@ class IdentityModel:
         conditions = torch.from_numpy(self.gallery.conditions[others])
         latents = self._move(donors, conditions, self._predictor.codes(others_latents), push=push)
         return self._styles(latents.numpy(), donors)
+
+    def towards(
+        self, code: MappingOf[str, Floats], looks: Looks, *, condition: Floats, candidates: int
+    ) -> list[VirtualIdentity]:
+        """The opposite of `search`: people in the geometry `condition` (90,) who should be taken for the one that an
+        identity code describes, the likeliest first; `code` holds embeddings (D,) less their means, of any length."""
+        parts = [self.codes.bases[name][1] @ vector for name, vector in code.items()]
+        wanted = torch.cat([F.normalize(torch.from_numpy(part).float(), dim=0) for part in parts])
+        condition = within_reach(condition)
+        with torch.no_grad():
+            alike = self._likeness(self._predictor.codes(torch.from_numpy(self.gallery.latents)), code, wanted)
+            cost = self.gallery.implausibility(looks, condition) - _RESEMBLANCE * alike.numpy()
+            donors = np.argsort(cost, kind="stable")[:candidates]
+            still = torch.zeros(len(donors), sum(self.codes.sizes))
+            start = self._move(
+                donors, torch.from_numpy(condition).expand(len(donors), -1), still, push=still[:, 0].numpy()
+            )
+        latents, alike = self._descend(start, torch.from_numpy(condition), code, wanted)
+        styles = self._styles(latents.numpy(), donors)
+        return [VirtualIdentity(int(donors[best]), styles[best]) for best in alike.argsort(descending=True).tolist()]
+
+    def _likeness(self, codes: Tensor, names: MappingOf[str, Floats], wanted: Tensor) -> Tensor:
+        """(N,): mean cosine of codes (N, K) to those of `names`, joined in `wanted`."""
+        parts = dict(zip(self.codes.bases, torch.split(codes, list(self.codes.sizes), 1), strict=True))
+        return torch.cat([parts[name] for name in names], 1) @ wanted / len(names)
+
+    def _descend(
+        self, start: Tensor, condition: Tensor, names: MappingOf[str, Floats], wanted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Latents (N, 512) near `start` that the predictor finds alike, and how alike (N,)."""
+        geometry = slice(0, ANGLES + SHAPE)
+        latents = start.clone().requires_grad_()
+        optimizer = torch.optim.Adam([latents], lr=_STRIDE)
+        for _ in range(_STRIDES):
+            found, _, codes = self._predictor(latents)
+            alike = self._likeness(codes, names, wanted)
+            cost = _SHIFTED * ((found[:, geometry] - condition[geometry]) ** 2).mean(1) - _ALIKE_GAIN * alike
+            cost = cost + _STRAYED * ((latents - start) ** 2).mean(1)
+            cost = cost + _OUTSIDE * torch.relu((latents**2).mean(1) - 1)
+            optimizer.zero_grad()
+            cost.sum().backward()
+            optimizer.step()
+        return latents.detach(), alike.detach()
 
     @torch.inference_mode()
     def predicted_attributes(self, coarse: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def test_what_anonymize_hid_is_read_from_a_jpeg(
     assert line["status"] == "read"
     assert [face["record_id"] for face in line["faces"]] == [record_id]
     assert len(bytes.fromhex(record_id)) == 16
+
+    command = ["read-payload", str(out / "a.png.jpg"), "--key-file", str(key), "--likeness", str(tmp_path / "like")]
+    assert main([*weights, *command]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["likeness"], line["drawn"]) == ("a.png.jpg.png", [0])
+    drawn = tmp_path / "like" / "a.png.jpg.png"
+    assert stat.S_IMODE(drawn.stat().st_mode) == 0o600
+    assert (images.decode(drawn.read_bytes()) != images.decode((out / "a.png.jpg").read_bytes())).any()
 
     create_key_file(tmp_path / "other.key")
     pictures = [str(out / "a.png.jpg"), str(key)]
