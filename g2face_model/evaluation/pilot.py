@@ -187,8 +187,9 @@ def _photo(trial: Trial, specimen: Specimen, *, faces: int) -> PhotoMeasurement:
 
 
 def _notes(probes: Sequence[Photograph], gallery: Sequence[Photograph], asked: int) -> Iterator[Note]:
-    yield Note("pilot_sample", {"photographs": len(probes), "asked": asked})
-    yield Note("pilot_left_out")
+    """All of them for the first page, where warnings stand."""
+    yield Note("pilot_sample", {"photographs": len(probes), "asked": asked}, warning=True)
+    yield Note("pilot_left_out", warning=True)
     if len(probes) < asked:
         yield Note("pilot_not_measured", {"photographs": asked - len(probes)}, warning=True)
     if not any(own.person for own in probes):
