@@ -57,7 +57,9 @@ class HidingConfig:
 
 
 CONFIGS: Mapping[str, HidingConfig] = {
-    "smoke": HidingConfig(steps=24, batch=2, average=0.8, psnr_db=(37.0, 37.0), native_px=(256, 288)),
+    "smoke": HidingConfig(
+        steps=40, batch=2, learning_rate=4e-3, average=0.8, psnr_db=(37.0, 37.0), native_px=(256, 288)
+    ),
     "cpu": HidingConfig(steps=2000, batch=4),
 }
 
@@ -88,7 +90,8 @@ def gather(folder: Path) -> tuple[Hosts, Hosts]:
     for people in read_people(folder):
         faces = [int(index) for index in np.flatnonzero(people.scores > _SURELY_A_FACE)]
         shards.append(([people.picture(index) for index in faces], [replaced(people, index) for index in faces]))
-    shards = [shards[0], *shards] if len(shards) == 1 else shards
+    if len(shards) == 1:
+        shards = shards * 2  # too few to hold any out
     covers = [mask for _, masks in shards[:-1] for mask in masks]
     coverage = np.mean([cv2.resize(mask, (GRID, GRID), interpolation=cv2.INTER_AREA) for mask in covers], axis=0)
     cells = np.sort(np.argsort(-coverage.ravel(), kind="stable")[:CELLS])
@@ -242,10 +245,11 @@ def accuracy_of(logits: Tensor, sample: Sample) -> tuple[float, float]:
     return float(right.float().mean(1)[counted].mean()), float(right.all(1)[counted].float().mean())
 
 
-def fit(hosts: Hosts, config: HidingConfig, folder: Path) -> Pair:
-    """A trained pair, the running average of its weights. Goes on from the checkpoint in the folder if there is one."""
+def fit(hosts: Hosts, config: HidingConfig, folder: Path, *, start: Pair | None = None) -> Pair:
+    """A trained pair, the running average of its weights. Goes on from the checkpoint in the folder if there is one,
+    else from `start`."""
     chance = Chance(config.seed)
-    pair = Pair().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pair = (start or Pair()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(dict(pair.named_parameters()), keep=config.average)
     optimizer = torch.optim.Adam(pair.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
     run = Run(folder, {"pair": pair, "average": average, "optimizer": optimizer, "chance": chance})

@@ -111,3 +111,12 @@ def test_fusion_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFi
         assert main(["train", "fusion", "--run", str(run), *options]) == 2
         assert said in capsys.readouterr().err
     assert not run.exists()
+
+
+def test_hiding_is_tried_without_touching_the_weights(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = WeightStore().digest("hiding")
+    assert _train("hiding", people, "--config", "smoke") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["bits"] > 0.9  # the people's pictures are plain
+    assert WeightStore().digest("hiding") == before
+    assert (people / "hiding" / "checkpoint.pt").exists()
