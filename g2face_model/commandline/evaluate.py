@@ -178,7 +178,8 @@ class Evaluating:
             name: MethodFacts(own.keyed, own.reversible, own.gate, own.left_out)
             for name, own in {**self._methods, **self._left_out}.items()
         }
-        facts = RunFacts(self._args.jobs, self._args.threads, self._args.price_per_hour)
+        args = self._args
+        facts = RunFacts(args.jobs, args.threads, args.price_per_hour, load=_load(), cores=_cores())
         return store.measurements(self._collection, methods=methods, judges=judges(self._setup), facts=facts)
 
     def _write_figures(self, store: Store, findings: Sequence[Findings]) -> None:
@@ -234,6 +235,11 @@ def _usual() -> list[str]:
     from g2face_model.evaluation.methods import DEFACE_BLUR, PIXELATE
 
     return [DEFACE_BLUR, PIXELATE] if deface.find() else [PIXELATE]
+
+
+def _load() -> float:
+    """The average of the last quarter of an hour, where the system tells it."""
+    return os.getloadavg()[2] if hasattr(os, "getloadavg") else 0.0
 
 
 def _cores() -> int:

@@ -46,11 +46,14 @@ class MethodFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """How the trials were run: processes side by side, threads of each; and what an hour of the machine costs."""
+    """How the trials were run: processes side by side, threads of each; what an hour of the machine costs; how many
+    processes wanted to run at once on the average of the last quarter of an hour, and on how many cores."""
 
     jobs: int = 1
     threads: int = 1
     price_per_hour: float | None = None
+    load: float = 0.0
+    cores: int = 1
 
 
 @dataclass(frozen=True, slots=True)

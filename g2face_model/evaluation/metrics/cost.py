@@ -20,12 +20,15 @@ NEEDS: frozenset[Need] = frozenset()
 _TOTALS = ("seconds_per_photo", "seconds_per_face", "photos_per_hour", "peak_megabytes", "price_per_1000")
 _LAYOUTS = (Layout("cost", ("method",), _TOTALS), Layout("stages", ("method",), ("stage_seconds",), across="stage"))
 _REST = "rest"
+_BUSY = 1.25  # of what the run itself asks for
 
 
 def compute(measurements: Measurements) -> Findings:
     figures = [figure for method in measurements.compared for figure in _of_method(measurements, method)]
     facts = measurements.facts
     notes = [Note("timed_beside", {"jobs": facts.jobs, "threads": facts.threads})]
+    if facts.load > max(facts.jobs * facts.threads, facts.cores) * _BUSY:
+        notes.append(Note("busy_machine", {"load": f"{facts.load:.1f}", "cores": facts.cores}, warning=True))
     if facts.price_per_hour is None:
         notes.append(Note("no_price"))
     return Findings(NAME, tuple(figures), _LAYOUTS, notes=tuple(notes))

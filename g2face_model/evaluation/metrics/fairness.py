@@ -34,6 +34,7 @@ _METRICS = (identity, utility, recovery, cost)
 _CLASSES = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"), (-30, "brown"))
 _DARKEST = "dark"
 _SMALL, _MANY_GROUPS, _MANY_NUMBERS = 30, 12, 5
+_MOSTLY, _FEWEST = 0.8, 5  # of numbers among an attribute's values; photographs of a group whose gap is worth a warning
 _OWN = {"method": G2FACE}
 _BY_GROUP = ("attribute", "group")
 _FIRST = (
@@ -66,6 +67,7 @@ def compute(measurements: Measurements) -> Findings:
             notes.append(Note(code, {"attribute": attribute, "groups": len(groups)}))
             continue
         figures += _compared(measurements, attribute, groups)
+        notes += _clear(figures, attribute)
         small = sum(len(own) < _SMALL for own in groups.values())
         if small:
             values: dict[str, str | int | float] = {"attribute": attribute, "groups": small, "photographs": _SMALL}
@@ -74,12 +76,14 @@ def compute(measurements: Measurements) -> Findings:
 
 
 def told_groups(measurements: Measurements, attribute: str) -> Groups:
-    """By what the collection tells of the people; more than a few numbers are split at their median."""
+    """By what the collection tells of the people; more than a few numbers are split at their median, and the few words
+    among them ("unknown") are no group."""
     told = {own.file: own.attributes[attribute] for own in measurements.probes if own.attributes.get(attribute)}
     values = {file: _number(value) for file, value in told.items()}
-    if len(set(told.values())) > _MANY_NUMBERS and all(math.isfinite(value) for value in values.values()):
-        middle = float(np.median(list(values.values())))
-        told = {file: f"{'<' if value < middle else '>='} {middle:g}" for file, value in values.items()}
+    known = {file: value for file, value in values.items() if math.isfinite(value)}
+    if len(set(known.values())) > _MANY_NUMBERS and len(known) > _MOSTLY * len(told):
+        middle = float(np.median(list(known.values())))
+        told = {file: f"{'<' if value < middle else '>='} {middle:g}" for file, value in known.items()}
     return _grouped(told, sorted(set(told.values())))
 
 
@@ -136,6 +140,22 @@ def _headlines(measurements: Measurements, photographs: Sequence[str]) -> dict[_
         for figure in every
         if figure.headline and figure.by.get("method") != NONE
     }
+
+
+def _clear(figures: Sequence[Figure], attribute: str) -> Iterator[Note]:
+    """The engine's gaps beyond chance, as far as the first tables tell them."""
+    told = {name: layout.only for layout in _FIRST for name in layout.columns if name.endswith("_gap")}
+    for own in figures:
+        of_engine = own.name in told and told[own.name].items() <= dict(own.by).items()
+        if of_engine and own.by["attribute"] == attribute and own.count >= _FEWEST and not own.low <= 0 <= own.high:
+            values: dict[str, str | int | float] = {
+                "attribute": attribute,
+                "group": own.by["group"],
+                "figure": own.name.removesuffix("_gap"),
+                "photographs": own.count,
+            }
+            code = "gap_upwards" if own.value > 0 else "gap_downwards"
+            yield Note(code, values, warning=True)
 
 
 def _layouts(figures: Sequence[Figure]) -> tuple[Layout, ...]:

@@ -29,7 +29,7 @@ from g2face_model.evaluation.identification import (
     different,
     threshold_at_far,
 )
-from g2face_model.evaluation.measurements import FaceMeasurement, Measurements, stacked
+from g2face_model.evaluation.measurements import FaceMeasurement, Measurements, MethodFacts, stacked
 from g2face_model.evaluation.trials import AS_IS, NONE, SECOND_KEY, Need, Trial
 
 NAME = "identity"
@@ -37,6 +37,7 @@ NEEDS = frozenset({Need.SECOND_KEY, Need.LEFT_OUT})
 GATE, NO_PART = "gate", "no part"
 _FARS = (("0.1", 0.001), ("1", 0.01))
 _FEW_PEOPLE = 30
+_TOLD = MethodFacts()  # of photographs as they are
 _FEW_IMPOSTORS = 1000  # below, no pair may be accepted at a FAR of 0.1 %
 _RESAMPLES, _SEED = 200, 7
 _ROWS = ("method", "recogniser", "role", "probes")
@@ -200,6 +201,11 @@ def _linked(measurements: Measurements, method: str, recogniser: str) -> Iterato
 
 def _notes(measurements: Measurements, figures: Sequence[Figure]) -> Iterator[Note]:
     people = len(measurements.paired)
+    if people:
+        alone = [own.count for own in figures if measurements.methods.get(own.by.get("method", ""), _TOLD).left_out]
+        second = [own.count for own in figures if own.name == "link_rank_one"]
+        values = {"people": people, "alone": max(alone, default=0), "second": max(second, default=0)}
+        yield Note("searched_people", values)
     if not people:
         yield Note("nobody_to_search", warning=True)
     elif people < _FEW_PEOPLE:

@@ -27,7 +27,8 @@ from g2face_model.types import Image
 
 _HEATED = ("confusion",)  # tables whose cells are coloured by their shares
 MANY_ROWS = 24  # a longer table is folded
-_MANY_WARNINGS = 3
+_MANY_WARNINGS, _MANY_GAPS = 3, 6
+_GAPS = ("gap_upwards", "gap_downwards")  # between groups of people, which a manager has to see
 
 
 def render(evaluation: Evaluation, *, language: str = "en") -> str:
@@ -68,8 +69,9 @@ def _foremost(findings: Sequence[Findings]) -> Iterator[Note]:
     for own in findings:
         warnings = [note for note in own.notes if note.warning]
         codes = [note.code for note in warnings]
-        yield from (note for note in warnings if codes.count(note.code) <= _MANY_WARNINGS)
-        many = sum(codes.count(code) > _MANY_WARNINGS for code in codes)
+        folded = {code for code in codes if codes.count(code) > (_MANY_GAPS if code in _GAPS else _MANY_WARNINGS)}
+        yield from (note for note in warnings if note.code not in folded)
+        many = sum(code in folded for code in codes)
         if many:
             yield Note("more_warnings", {"count": many, "section": own.metric}, warning=True)
 

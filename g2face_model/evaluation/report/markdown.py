@@ -11,7 +11,7 @@ from g2face_model.evaluation.report.summary import answers, headlines
 from g2face_model.evaluation.report.tables import cases, formatted, rows_of
 from g2face_model.evaluation.report.words import Words
 
-_UNTOLD = ("confusion",)  # too wide for a page of text; the report has it
+_UNTOLD = ("confusion",)  # too wide for a page of text; the report has it, and every method's figures by group
 
 
 def markdown(evaluation: Evaluation, *, command: str, language: str = "en") -> str:
@@ -51,7 +51,7 @@ def _metric(findings: Findings, words: Words) -> Iterator[str]:
     yield from (f"- {_plain(words.note(note))}" for note in findings.notes)
     yield ""
     for layout in findings.layouts:
-        if layout.name not in _UNTOLD:
+        if layout.name not in _UNTOLD and not {"group", "method"} <= {*layout.rows}:
             yield from _layout(layout, findings, words)
 
 

@@ -185,7 +185,14 @@ def _works(findings: Sequence[Findings]) -> Answer:
     same = _only("same_expression", findings, faces="all", estimator="emotion")
     moved = _only("landmark_nme", findings, faces="all")
     pose, replaced = _only("pose_change", findings, faces="all"), _only("replaced", findings)
-    named = (("found", found), ("replaced", replaced), ("expression", same), ("moved", moved), ("turned", pose))
+    every = replaced is not None and replaced.value == 1
+    named = (
+        ("found", found),
+        ("replaced_all" if every else "replaced", replaced),
+        ("expression", same),
+        ("moved", moved),
+        ("turned", pose),
+    )
     facts = tuple((name, _told(figure)) for name, figure in named if figure)
     if not found or not same or not moved:
         return Answer("works", Verdict.UNMEASURED, facts)

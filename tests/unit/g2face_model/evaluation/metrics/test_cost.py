@@ -49,3 +49,10 @@ def test_engines_that_serve_a_judge_are_not_offered() -> None:
 
 def test_nothing_measured_costs_nothing() -> None:
     assert not cost.compute(MadeMeasurements().view).figures
+
+
+def test_other_work_on_the_machine_is_told() -> None:
+    for load, told in ((2.1, False), (7.0, True)):
+        facts = RunFacts(jobs=2, load=load, cores=2)
+        codes = [note.code for note in cost.compute(MadeMeasurements(facts=facts).view).notes]
+        assert ("busy_machine" in codes) == told

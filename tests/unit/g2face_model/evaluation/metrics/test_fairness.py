@@ -45,6 +45,19 @@ def test_a_gap_between_groups_is_found_at_its_size() -> None:
     assert age.by["group"] == "< 39.5"
 
 
+def test_a_clear_gap_of_the_engine_is_warned_of() -> None:
+    notes = [note for note in fairness.compute(_made(missed_of="b").view).notes if note.code.startswith("gap")]
+    told = {(note.code, note.values["group"], note.values["figure"]) for note in notes}
+    assert told == {("gap_upwards", own, "found_again") for own in ("a", "very light")}
+    assert not [note for note in fairness.compute(_made().view).notes if note.code.startswith("gap")]
+
+
+def test_a_few_words_among_numbers_are_no_group() -> None:
+    made = _made(people=40)
+    made.face(made.stranger("x.jpg", age="NA"))
+    assert list(fairness.told_groups(made.view, "age")) == ["< 29.5", ">= 29.5"]
+
+
 def test_groups_that_are_alike_have_no_gap() -> None:
     findings = fairness.compute(_made().view)
     found = _figure(findings, "found_again_gap", attribute="group")

@@ -140,6 +140,8 @@ def test_a_judge_that_was_left_out_judges_that_engine_alone() -> None:
     }
     assert _figure(findings, "rank_one", method="g2face without judge").by["role"] == "no part"
     assert "no_independent_judge" not in _codes(findings)
+    (told,) = (note.values for note in findings.notes if note.code == "searched_people")
+    assert told["alone"] == told["people"] == _figure(findings, "rank_one", method="g2face without judge").count
 
 
 def test_one_person_is_too_few_to_search() -> None:
