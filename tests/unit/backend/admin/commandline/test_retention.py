@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,10 +102,23 @@ def test_a_withdrawn_project_leaves_nothing_that_waits(restricted: Restricted, p
     workshop.hand_in(project, images.encode(painting(2), "png"))
     workshop.hand_in(project, images.encode(painting(3), "png"), subject_id="Joe Example")
     made = office.withdraw_project(restricted.actor(KEEPS), project.project_id, now=restricted.clock())
-    assert len(made) == 4, "both faces, Joe, and whoever is in the photo that nobody claimed"
+    assert len(made) == 5, "two people, and for each photo whoever else is on it"
     assert main(["sweep"]) == 0
     assert workshop.blob_names() == {done.image_sha256}
     assert workshop.records(done) == []
+
+
+def test_a_withdrawal_that_somebody_changed_in_the_database_is_told_of(
+    restricted: Restricted, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    restricted.photo(project, painting(1), subject_id=JANE)
+    restricted.office.withdraw(restricted.actor(KEEPS), project.project_id, JANE, now=restricted.clock())
+    with sqlite3.connect(restricted.folder / "vault.sqlite3") as vault:
+        vault.execute("DELETE FROM withdrawals")
+    vault.close()
+    assert main(["sweep"]) == 1
+    assert "hold again: 1" in capsys.readouterr().out
+    assert main(["sweep"]) == 0
 
 
 def test_a_sweep_that_leaves_something_to_look_at_says_so(
