@@ -28,7 +28,7 @@ import requests
 from admin_office import APPROVES, ASKS, KEEPS, READS, Restricted
 from intake_counter import PASSWORD
 from label_studio_server import LabelStudioServer
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from playwright.sync_api import Error as PlaywrightError
 from recovery_site import picture
 
@@ -36,6 +36,10 @@ from backend.labelstudio import labels
 from backend.labelstudio.client import LabelStudio
 from backend.ledger.records import Photo
 from g2face_model import images
+from g2face_model.build import build_anonymizer
+from g2face_model.config import ModelConfig
+from g2face_model.group_photo import group_photo
+from g2face_model.weights import WeightStore
 
 ORIGINAL = picture(300, 400)
 CONFIG = labels.expression_config()
@@ -82,8 +86,16 @@ class Console:
         page.wait_for_url(f"{self.url}/")
         return page
 
-    def shoot(self, page: Page, name: str) -> None:
-        page.screenshot(path=self._shots / f"admin-{name}.png", full_page=True)
+    def shoot(self, page: Page, name: str, *, until: Locator | None = None) -> None:
+        """The whole page, or from its top to the end of something in it."""
+        path = self._shots / f"admin-{name}.png"
+        end = None if until is None else until.bounding_box()
+        if end is None:
+            page.screenshot(path=path, full_page=True)
+            return
+        width = page.evaluate("document.documentElement.clientWidth")
+        clip = {"x": 0, "y": 0, "width": width, "height": end["y"] + end["height"] + 24}
+        page.screenshot(path=path, full_page=True, clip=clip)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -119,11 +131,11 @@ def photo(restricted: Restricted, label_studio: LabelStudioServer) -> Photo:
     return photo
 
 
-def _answers(photo: Photo, expression: str) -> list[dict[str, object]]:
-    """What Label Studio's editor sends for the second face, its box drawn a little aside."""
+def _answers(photo: Photo, expression: str, *, face: int = 1) -> list[dict[str, object]]:
+    """What Label Studio's editor sends for one face, its box drawn a little aside."""
     assert photo.width_px is not None
     assert photo.height_px is not None
-    left, top, right, bottom = photo.faces[1].box
+    left, top, right, bottom = photo.faces[face].box
     place = {
         "x": left / photo.width_px * 100 + 2,
         "y": top / photo.height_px * 100,
@@ -206,6 +218,52 @@ def test_a_dispute_from_the_address_to_the_note(
     # The way back leads to no second look.
     with pytest.raises(PlaywrightError, match="ERR_CACHE_MISS"):
         requester.go_back()
+
+
+def test_the_original_is_shown_beside_the_face_that_annotators_see(
+    console: Console, label_studio: LabelStudioServer, store: WeightStore
+) -> None:
+    """With the engine itself, on a person who does not exist."""
+    person = np.ascontiguousarray(group_photo(store)[420:960, 930:1460])
+    client = LabelStudio(label_studio.url, label_studio.token)
+    labelstudio_id = int(client.create_project("Waiting room", CONFIG)["id"])
+    (task_id,) = client.import_tasks(labelstudio_id, [{"data": {"image": "https://images.example/x"}}])
+    restricted = console.restricted
+    photo = restricted.photo(
+        restricted.project(labelstudio_id=labelstudio_id),
+        person,
+        task_id=task_id,
+        subject_id="P-017",
+        anonymizer=build_anonymizer(ModelConfig(weights_dir=store.directory)),
+    )
+    assert [face.outcome for face in photo.faces] == ["anonymized"]
+    answers = _answers(photo, "surprise", face=0)
+    assert label_studio.api("POST", f"/api/tasks/{task_id}/annotations/", json={"result": answers}).ok
+
+    requester, approver = console.sign_in(ASKS), console.sign_in(APPROVES)
+    requester.goto(f"/requests/new?task={task_id}")
+    requester.get_by_label("Why?").fill("One annotator says surprised, the other says happy.")
+    requester.get_by_label("Reference of the dispute").fill("LABEL-2041")
+    requester.get_by_label("Reference of the dispute").blur()
+    console.shoot(requester, "readme-request")
+    requester.get_by_role("button", name="Ask for the original").click()
+    approver.goto(requester.url)
+    approver.get_by_role("button", name="Approve").click()
+    requester.reload()
+    requester.get_by_role("button", name="Show it beside the anonymized face").click()
+    expect(requester.get_by_role("heading", name="Original", level=1)).to_be_visible()
+    console.shoot(requester, "readme-retrieved", until=requester.locator(".card").first)
+    anonymized, original = (
+        images.decode(
+            base64.b64decode((requester.locator(".pair img").nth(at).get_attribute("src") or "").partition(",")[2])
+        )
+        for at in (0, 1)
+    )
+    assert anonymized.shape == original.shape
+    assert not np.array_equal(anonymized, original)
+    with requester.expect_download() as saving:
+        requester.get_by_role("button", name="Save as PNG").click()
+    assert np.array_equal(images.decode(saving.value.path().read_bytes()), person)
 
 
 def test_a_withdrawal_and_what_the_log_says_of_it(console: Console, photo: Photo) -> None:
