@@ -45,11 +45,13 @@ def store() -> WeightStore:
 
 
 @pytest.fixture(scope="session")
-def official_store(store: WeightStore, tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
+def official_store(store: WeightStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WeightStore]:
     """The same, and files for the official engine, filled and handed in. Its real weights are not to be had here."""
     import official_weights  # here and not above: torch takes seconds to load
 
-    return official_weights.imported(store, tmp_path_factory.mktemp("official"))
+    folder = tmp_path_factory.mktemp("official")
+    yield official_weights.imported(store, folder)
+    shutil.rmtree(folder)  # 0.6 GB, which pytest would keep for three runs
 
 
 @pytest.fixture(scope="session")
