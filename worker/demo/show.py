@@ -109,11 +109,13 @@ def _work(site: Site, options: Options, children: Children) -> int:
     with step("plugin, intake, admin"):
         people = _start_doors(site, children)
         manager = Intake(site.url("intake"), site.ours("backend.intake", "token", people["manager"].email).strip())
-        requester = _admin(site, people["requester"], "admin:request")
-        approver = _admin(site, people["approver"], "admin:approve")
+        requester = Admin(site.url("admin"), _token(site, people["requester"], "admin:request"))
+        approver = Admin(site.url("admin"), _token(site, people["approver"], "admin:approve"))
+        pilots = _token(site, people["requester"], "admin:request")
     with step("Label Studio"):
         _wait(children, site, "label-studio")
-    children.start("worker", _program("worker", "run"), site.settings(with_api_key=True))
+    asking = {"G2FACE_WORKER__ADMIN_URL": site.url("admin"), "G2FACE_WORKER__ADMIN_TOKEN": pilots}
+    children.start("worker", _program("worker", "run"), site.settings(with_api_key=True) | asking)
     done = _publish(site, options, children, manager)
     restored = _restore_one(requester, approver, done)
     sound = report.tell(done, restored)
@@ -174,10 +176,9 @@ def _restore_one(requester: Admin, approver: Admin, done: Done) -> Restored | No
     return None
 
 
-def _admin(site: Site, person: Person, scope: str) -> Admin:
-    """The admin's API in somebody's name, for one duty and one day."""
-    issued = site.ours("backend.admin", "accounts", "tokens", person.email, "--days", "1", "--issue", scope)
-    return Admin(site.url("admin"), issued.strip())
+def _token(site: Site, person: Person, scope: str) -> str:
+    """For the admin's API, in somebody's name, for one duty and one day."""
+    return site.ours("backend.admin", "accounts", "tokens", person.email, "--days", "1", "--issue", scope).strip()
 
 
 def _wait(children: Children, site: Site, name: str) -> None:
