@@ -59,7 +59,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--engine",
         choices=get_args(Engine),
         default="gallery",
-        help="who makes the new faces (default: gallery); g2face-official needs `weights import-official`",
+        help="who makes the new faces (default: gallery); g2face is experimental, g2face-official needs "
+        "`weights import-official`",
     )
     parser.add_argument(
         "--explain",

@@ -154,7 +154,8 @@ class FusedSynthesis(nn.Module):
         return self.synthesis.features(styles, level=len(LEVELS))[-1]
 
     def _decode(self, styles: Tensor, originals: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        x, masks = self.synthesis.features(styles, level=0)[0], []
+        x = self.synthesis.features(styles, level=0)[0]
+        masks: list[Tensor] = []
         fusions, levels = cast(nn.ModuleList, self.learned["fusions"]), cast(list[Level], list(self.synthesis.levels))
         for k, (fuse, original) in enumerate(zip(fusions, originals, strict=True), start=1):
             level, w_first, w_second = levels[k], styles[:, 2 * k + 1], styles[:, 2 * k + 2]
