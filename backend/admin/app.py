@@ -19,7 +19,7 @@ from backend.admin.auth import Door, UnknownCallerError
 from backend.admin.office import Office
 from backend.admin.openid import Provider
 from backend.admin.words import later
-from backend.doorway import arriving, cookies, headers
+from backend.doorway import arriving, cookies, headers, style
 from backend.errors import (
     ApprovalRequiredError,
     AuditBrokenError,
@@ -109,6 +109,7 @@ def create_app(
     app.register_blueprint(sign_in.blueprint(door, limiter=limiter, provider=provider))
     app.register_blueprint(pages.blueprint(office, door, clock=clock))
     app.register_blueprint(programs)
+    app.register_blueprint(style.blueprint())
     app.after_request(headers.harden)
     app.add_url_rule("/health", view_func=lambda: jsonify(status="UP"))
     _answer_errors(app)

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend import logs
 from backend.accounts import Accounts
-from backend.doorway import arriving, cookies, headers
+from backend.doorway import arriving, cookies, headers, style
 from backend.errors import (
     BackendError,
     ConfigError,
@@ -82,6 +82,7 @@ def create_app(
     CSRFProtect(app).exempt(machine_pages)
     app.register_blueprint(pages.blueprint(desk, door, collecting=collecting, limiter=limiter, clock=clock))
     app.register_blueprint(machine_pages)
+    app.register_blueprint(style.blueprint())
     app.after_request(headers.harden)
     app.add_url_rule("/health", view_func=lambda: jsonify(status="UP"))
     _answer_errors(app)
