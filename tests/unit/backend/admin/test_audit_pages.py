@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from admin_office import KEEPS, READS, Restricted
 from recovery_site import picture
 from workshop import Databases
 
-from backend.custody import audit, audit_check, seal
+from backend.custody import audit, audit_check, database, seal
 from backend.custody.records import NewEvent
 
 
@@ -55,10 +54,13 @@ def test_a_whole_log_is_said_to_be_whole_and_a_changed_one_is_not(restricted: Re
     restricted.office.audit.append([NewEvent("worker", "photo.sealed", "x")] * 3, now=restricted.clock())
     assert auditor.post("/audit/verify").status_code == 302
     assert "The log is whole: 4 events" in auditor.get("/audit").text
-    with sqlite3.connect(restricted.folder / "vault.sqlite3") as forger:
-        forger.execute("DROP TRIGGER audit_events_no_update")
-        forger.execute("UPDATE audit_events SET target = 'y' WHERE seq = 2")
-    forger.close()
+    vault = database.open_vault(restricted.settings.vault())
+    with database.writing(vault) as forger:
+        sqlite = forger.dialect.name == "sqlite"
+        trigger = "audit_events_no_update" if sqlite else "audit_events_append_only ON audit_events"
+        forger.exec_driver_sql(f"DROP TRIGGER {trigger}")
+        forger.exec_driver_sql("UPDATE audit_events SET target = 'y' WHERE seq = 2")
+    vault.dispose()
     auditor.post("/audit/verify")
     assert "Event 2 of the audit log was changed." in auditor.get("/audit").text
 
