@@ -6,13 +6,14 @@ A matrix is (2, 3) float64 and maps (x, y, 1) to (x', y'). A crop of side S cove
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from g2face_model.types import Crop, Image
+from g2face_model.types import Crop, FaceMesh, Image
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
@@ -86,6 +87,20 @@ def extract(image: Image, points68: ArrayLike, size: int) -> Crop:
     """The FFHQ crop (size, size, 3) uint8 of a face; what lies outside the photograph is mirrored in."""
     matrix = ffhq_matrix(points68, size)
     return Crop(pixels=warp(image, matrix, (size, size)), matrix=matrix)
+
+
+def into_crop(mesh: FaceMesh, crop: Crop) -> FaceMesh:
+    """A mesh in px of the photograph -> in px of the crop."""
+    planar = transform(mesh.points[:, :2], crop.matrix)
+    depth = mesh.points[:, 2:] * scale_of(crop.matrix)
+    return replace(mesh, points=np.concatenate([planar, depth], 1).astype(np.float32))
+
+
+def resized(mesh: FaceMesh, ratio: float) -> FaceMesh:
+    """A mesh in px of one picture -> in px of the same picture at `ratio` times its size."""
+    points = mesh.points * np.float32(ratio)
+    points[:, :2] += np.float32(0.5 * ratio - 0.5)
+    return replace(mesh, points=points)
 
 
 def warp(

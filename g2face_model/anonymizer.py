@@ -26,7 +26,6 @@ from g2face_model.types import (
     AnonymizedFace,
     AnonymizedImage,
     Box,
-    Crop,
     Face,
     FaceMesh,
     Floats,
@@ -94,7 +93,7 @@ class _Canvas:
             np.asarray(cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA), np.float32)
             for layer in (self.colours, self.skin, self.glasses)
         )
-        return _Canvas(_scaled(self.mesh, size / self.size), colours, skin, glasses)
+        return _Canvas(alignment.resized(self.mesh, size / self.size), colours, skin, glasses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +208,7 @@ class Anonymizer:
         crop = alignment.extract(image, points, size)
         landmarks = self._parts.landmarks.landmarks(image, box, mesh)
         expression = self._parts.gate.expression(image, mesh)
-        geometry = self._parts.geometry.derive(_moved(mesh, crop), expression)
+        geometry = self._parts.geometry.derive(alignment.into_crop(mesh, crop), expression)
         return Face(index, box, landmarks, mesh, crop, geometry)
 
     def _hopeless(self, face: Face) -> str | None:
@@ -224,7 +223,7 @@ class Anonymizer:
 
     def _examine(self, image: Image, face: Face) -> _Original:
         colours = face.crop.pixels.astype(np.float32) / np.float32(255)
-        mesh = _moved(face.mesh, face.crop)
+        mesh = alignment.into_crop(face.mesh, face.crop)
         parsed = self._parts.parser.parse(face.crop.pixels)
         lens = masks.lens_mask(colours, mesh, parsed[..., GLASSES])
         glasses = np.maximum(parsed[..., GLASSES] - lens, 0)
@@ -275,11 +274,11 @@ class Anonymizer:
         face looks out of focus, lit otherwise or strewn with hair, in units that a stranger would notice."""
         canvas = original.canvas
         pixels = self._parts.generator.render(candidate, size=canvas.size)
-        mesh = self._parts.landmarker.refine(pixels, _scaled(canvas.mesh, len(pixels) / canvas.size))
+        mesh = self._parts.landmarker.refine(pixels, alignment.resized(canvas.mesh, len(pixels) / canvas.size))
         pasteable = self._parts.parser.parse(pixels)[..., FACE, None]
         rendered = _Rendered(np.concatenate([pixels.astype(np.float32) / np.float32(255), pasteable], 2), mesh)
         aim = self._aim(original.draft, rendered)
-        colours, alpha = _place(canvas, rendered, _scaled(aim, canvas.size / original.draft.size))
+        colours, alpha = _place(canvas, rendered, alignment.resized(aim, canvas.size / original.draft.size))
         flaws = noticed(colours, canvas.colours, replaced=alpha, skin=canvas.skin, mesh=canvas.mesh)
         return compositing.paste(image, colours, alpha, matrix=original.face.crop.matrix), flaws
 
@@ -289,7 +288,7 @@ class Anonymizer:
         The landmarker reads texture, too: the same positions under another skin are found elsewhere.
         """
         ratio = draft.size / len(rendered.layers)
-        wanted = fusion.reshape(draft.mesh, _scaled(rendered.mesh, ratio), amount=self._config.shape_change)
+        wanted = fusion.reshape(draft.mesh, alignment.resized(rendered.mesh, ratio), amount=self._config.shape_change)
         colours, alpha = _place(draft, rendered, wanted)
         fused = draft.colours + (colours - draft.colours) * alpha[..., None]
         found = self._parts.landmarker.refine(np.rint(fused * 255).astype(np.uint8), wanted)
@@ -307,17 +306,3 @@ def _place(canvas: _Canvas, rendered: _Rendered, aim: FaceMesh) -> tuple[Floats,
     skin = weight * (1 - masks.lips_mask(canvas.mesh, canvas.size))
     lit = light.relight(colours, canvas.colours, skin, width_px=width_px)
     return fusion.lay_out_mouth(light.soften(lit, canvas.colours, weight), canvas.colours, canvas.mesh), alpha
-
-
-def _moved(mesh: FaceMesh, crop: Crop) -> FaceMesh:
-    """A mesh in px of the photograph -> in px of the crop."""
-    planar = alignment.transform(mesh.points[:, :2], crop.matrix)
-    depth = mesh.points[:, 2:] * alignment.scale_of(crop.matrix)
-    return replace(mesh, points=np.concatenate([planar, depth], 1).astype(np.float32))
-
-
-def _scaled(mesh: FaceMesh, ratio: float) -> FaceMesh:
-    """A mesh in px of one picture -> in px of the same picture at another size."""
-    points = mesh.points * np.float32(ratio)
-    points[:, :2] += np.float32(0.5 * ratio - 0.5)
-    return replace(mesh, points=points)

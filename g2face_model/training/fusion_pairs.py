@@ -121,7 +121,7 @@ class PairMaker:
     def _own(self, chance: Chance) -> Pair:
         pixels, styles, mesh = self._person(chance)
         small = _shrink(pixels)
-        found = _scaled(mesh, SIZE / _RENDER_PX)
+        found = alignment.resized(mesh, SIZE / _RENDER_PX)
         face = self.parts.parser.parse(small)[..., FACE]
         embeddings = self._embed(small, found)
         return Pair(small, small, small, styles, found, face, True, embeddings, embeddings)
@@ -133,7 +133,7 @@ class PairMaker:
             return None
         points = sixty_eight(mesh).points
         crop = alignment.extract(pixels, points, SIZE)
-        placed = _moved(mesh, crop)
+        placed = alignment.into_crop(mesh, crop)
         embeddings = self._embed(crop.pixels, placed)
         subject = self._subject(crop, placed, embeddings)
         if abs(subject.face.geometry.angles[0]) > _MAX_YAW:
@@ -141,10 +141,10 @@ class PairMaker:
         seed = chance.bytes(32)
         candidate = self.parts.generator.search(subject, seed).next()
         rendered = self._render(candidate.styles)
-        found = self.parts.landmarker.refine(rendered, _scaled(placed, _RENDER_PX / SIZE))
+        found = self.parts.landmarker.refine(rendered, alignment.resized(placed, _RENDER_PX / SIZE))
         wanted, face = self._answer(crop.pixels, placed, rendered, mesh=found)
         alone = _shrink(rendered)
-        of_alone = self._embed(alone, _scaled(found, SIZE / _RENDER_PX))
+        of_alone = self._embed(alone, alignment.resized(found, SIZE / _RENDER_PX))
         return Pair(crop.pixels, wanted, alone, candidate.styles, placed, face, False, embeddings, of_alone)
 
     def _embed(self, picture: Image, mesh: FaceMesh) -> dict[str, Floats]:
@@ -166,7 +166,7 @@ class PairMaker:
         glasses, skin = np.maximum(parsed[..., GLASSES] - lens, 0), np.maximum(parsed[..., FACE], lens)
         pasteable = self.parts.parser.parse(rendered)[..., FACE, None]
         layers = np.concatenate([floats(rendered) / np.float32(255), pasteable], 2)
-        aim = fusion.reshape(placed, _scaled(mesh, SIZE / _RENDER_PX), amount=_SHAPE_CHANGE)
+        aim = fusion.reshape(placed, alignment.resized(mesh, SIZE / _RENDER_PX), amount=_SHAPE_CHANGE)
         layers = fusion.deform(layers, mesh, aim, size=SIZE)
         width = masks.face_width(placed)
         outline = masks.outline_mask(placed, SIZE, forehead=_FOREHEAD)
@@ -237,15 +237,3 @@ def _things(scene: Scene, chance: Chance) -> list[Layer]:
 
 def _shrink(pixels: Image) -> Image:
     return np.asarray(cv2.resize(pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _moved(mesh: FaceMesh, crop: Crop) -> FaceMesh:
-    planar = alignment.transform(mesh.points[:, :2], crop.matrix)
-    depth = mesh.points[:, 2:] * alignment.scale_of(crop.matrix)
-    return replace(mesh, points=np.concatenate([planar, depth], 1).astype(np.float32))
-
-
-def _scaled(mesh: FaceMesh, ratio: float) -> FaceMesh:
-    points = mesh.points * np.float32(ratio)
-    points[:, :2] += np.float32(0.5 * ratio - 0.5)
-    return replace(mesh, points=points)

@@ -11,12 +11,15 @@ from g2face_model.alignment import (
     crop_size,
     extract,
     ffhq_matrix,
+    into_crop,
     invert,
+    resized,
     scale_of,
     square_matrix,
     transform,
     warp,
 )
+from g2face_model.types import Crop, FaceMesh
 
 coordinates = st.floats(-2000, 2000)
 angles = st.floats(-math.pi, math.pi)
@@ -124,3 +127,17 @@ def test_extract_gives_pixels_and_their_matrix():
     assert crop.pixels.dtype == np.uint8
     # At the natural size this upright crop is a plain cut: left edge 20, top edge 24, in whole px from 20.5 on.
     assert np.allclose(crop.matrix, [[1, 0, -20.5], [0, 1, -24.5]])
+
+
+def test_a_mesh_follows_its_face_into_the_crop_depth_included():
+    mesh = FaceMesh(np.array([[10, 20, 3], [30, 20, -6]], np.float32), 0.9)
+    matrix = square_matrix((20, 20), 40, 0.0, size=80)
+    moved = into_crop(mesh, Crop(np.zeros((80, 80, 3), np.uint8), matrix))
+    assert np.allclose(moved.points[:, :2], transform(mesh.points[:, :2], matrix))
+    assert moved.points[:, 2].tolist() == [6, -12]  # twice the size, twice the depth
+    assert moved.score == mesh.score
+
+
+def test_a_mesh_keeps_its_place_in_a_picture_of_another_size():
+    corners = np.array([[-0.5, -0.5, 1], [63.5, 31.5, 2]], np.float32)
+    assert resized(FaceMesh(corners, 1.0), 4).points.tolist() == [[-0.5, -0.5, 4], [255.5, 127.5, 8]]
