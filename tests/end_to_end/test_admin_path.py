@@ -4,6 +4,7 @@ Everything is a process of its own, as it is run; only the engine is a stand-in 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,9 +108,10 @@ def test_the_life_of_a_photo(site: Site, admin: Endpoint, given: Given) -> None:
 
 
 def refused(answer: requests.Response) -> None:
-    """Said in words, with no picture."""
-    assert (answer.status_code, answer.headers["Content-Type"]) == (409, "application/json")
-    assert answer.json()["error"]["message"].startswith("No original of face 0 of photo ")
+    """It is gone: said in words, with no picture."""
+    assert (answer.status_code, answer.headers["Content-Type"]) == (410, "application/json")
+    message = answer.json()["error"]["message"]
+    assert re.fullmatch(r"The original of face 0 of photo \w{32} was destroyed\.", message)
 
 
 def get_back(site: Site, admin: Endpoint, given: Given) -> bytes:
