@@ -49,7 +49,7 @@ def everywhere(restricted: Restricted) -> list[tuple[str, str]]:
     return [
         (method, re.sub(r"<[^>]+>", ID, rule.rule))
         for rule in restricted.app.url_map.iter_rules()
-        if rule.rule not in OPEN and not rule.rule.startswith(("/static", "/language", "/sign-in"))
+        if rule.rule not in OPEN and not rule.rule.startswith(("/static", "/shared", "/language", "/sign-in"))
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     ]
 

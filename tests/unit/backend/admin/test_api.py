@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import sqlite3
 import time
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import admin_office
 import numpy as np
 import pytest
 import yaml
-from admin_office import APPROVES, ASKS, KEEPS, READS, TASK, Restricted, programs_token
+from admin_office import APPROVES, ASKS, KEEPS, READS, TASK, Restricted, log_held, programs_token
 from intake_counter import Clock
 from recovery_site import picture
 from werkzeug.test import TestResponse
@@ -263,9 +262,7 @@ def test_without_the_log_nothing_happens_and_that_is_said_within_two_seconds(
     path = f"/requests/{asks('POST', '/requests', json=wanted).json['request_id']}"
     approves("POST", f"{path}/approve")
     who, before = {"project_id": photo.project_id, "subject_id": "P-017"}, restricted.log()
-    blocker = sqlite3.connect(restricted.folder / "vault.sqlite3", isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")  # somebody else writes and does not end
-    try:
+    with log_held(restricted):
         for program, step, body in (
             (asks, "/requests", wanted),
             (asks, f"{path}/retrieve", None),
@@ -277,9 +274,6 @@ def test_without_the_log_nothing_happens_and_that_is_said_within_two_seconds(
             assert answer.status_code == 503, step
             assert "nothing was done" in answer.json["error"]["message"]
             assert time.monotonic() - begun < 2.0
-    finally:
-        blocker.rollback()
-        blocker.close()
     assert restricted.log() == before
     assert asks("POST", f"{path}/retrieve").status_code == 200
 

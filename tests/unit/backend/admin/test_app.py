@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import admin_office
 import pytest
-from admin_office import APPROVES, ASKS, KEEPS, READS, Restricted
+from admin_office import APPROVES, ASKS, KEEPS, READS, Restricted, log_held
 from recovery_site import picture
 from stand_in import StandIn
 
@@ -210,17 +209,12 @@ def test_without_the_log_nothing_happens_and_that_is_said_within_two_seconds(res
         now=restricted.clock(),
     )
     before = restricted.log()
-    blocker = sqlite3.connect(restricted.folder / "vault.sqlite3", isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")  # somebody else writes and does not end
-    try:
+    with log_held(restricted):
         for client, step in ((approver, "approve"), (approver, "refuse"), (requester, "cancel")):
             begun = time.monotonic()
             answer = client.post(f"/requests/{asked.request_id}/{step}")
             assert answer.status_code == 503
             assert "nothing was done" in answer.text
             assert time.monotonic() - begun < 2.0
-    finally:
-        blocker.rollback()
-        blocker.close()
     assert restricted.log() == before
     assert restricted.office.get(restricted.actor(ASKS), asked.request_id, now=restricted.clock()) == asked
