@@ -203,7 +203,7 @@ def test_label_studio_hangs_up_after_it_has_imported(workshop: Workshop, double:
 
 
 def large_painting() -> bytes:
-    return images.encode(np.random.default_rng(5).integers(0, 256, (300, 300, 3), np.uint8), "png")
+    return images.encode(np.random.default_rng(5).integers(0, 256, (600, 600, 3), np.uint8), "png")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_disk_with_no_room_for_the_records_or_the_image(
     photo = workshop.hand_in(workshop.project(recovery=recovery), large_painting())
     workshop.enqueue(photo)
     before = workshop.blob_names()
-    assert work(workshop, largest_file=200_000) == 0
+    assert work(workshop, largest_file=800_000) == 0
     waiting = workshop.ledger.photo(photo.photo_id)
     assert waiting.state is PhotoState.WAITING
     assert waiting.reason is not None

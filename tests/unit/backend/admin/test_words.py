@@ -16,7 +16,8 @@ from backend.accounts import Role
 from backend.admin import words
 from backend.custody.records import RequestState, WithdrawalState
 
-ADMIN = Path(__file__).parents[4] / "backend" / "admin"
+BACKEND = Path(__file__).parents[4] / "backend"
+ADMIN, STYLES = BACKEND / "admin", BACKEND / "doorway" / "static" / "pages.css"
 KEYWORDS = {"_": None, "gettext": None, "later": None, "ngettext": (1, 2)}
 Message = str | tuple[str, ...]
 
@@ -112,7 +113,7 @@ def test_the_choice_counts_before_the_browser_s_wish(
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_every_state_and_role_has_a_word_and_a_colour(app: Flask, language: str) -> None:
-    tones = set(re.findall(r"^\.(\w+) \{ --tone", (ADMIN / "static" / "admin.css").read_text(), re.MULTILINE))
+    tones = set(re.findall(r"^\.(\w+) \{ --tone", STYLES.read_text(), re.MULTILINE))
     with app.test_request_context(headers={"Accept-Language": language}):
         for state in (*RequestState, *WithdrawalState):
             assert words.state(state)
