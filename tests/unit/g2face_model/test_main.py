@@ -54,5 +54,9 @@ def test_an_interrupt_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         return 0
 
     monkeypatch.setattr("g2face_model.commandline.weights.run", interrupted)
-    assert cli.main(["weights", "list"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background it is ignored
+    try:
+        assert cli.main(["weights", "list"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "g2face_model: interrupted\n"
