@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from g2face_model.generation import Subject
+from g2face_model.generation import Subject, among
 from g2face_model.identity import IdentityModel, Search, VirtualIdentity
 from g2face_model.networks.fusion import SIZE, FusedSynthesis, picture_of
 from g2face_model.networks.generator import Generator
@@ -80,13 +80,7 @@ class FusedGenerator:
         return cls(IdentityModel.load(store), network, candidates=candidates, explain=explain)
 
     def search(self, subject: Subject, seed: bytes) -> FusedSearch:
-        search = self._identities.search(
-            seed,
-            subject.looks,
-            condition=subject.face.geometry.condition,
-            embeddings=subject.embeddings,
-            candidates=self._count,
-        )
+        search = among(self._identities, subject, seed, candidates=self._count)
         return FusedSearch(search, _resized(subject.face.crop.pixels), subject.face.index)
 
     @torch.inference_mode()

@@ -50,6 +50,17 @@ class FaceGenerator(Protocol[Candidate]):
         ...
 
 
+def among(identities: IdentityModel, subject: Subject, seed: bytes, *, candidates: int) -> Search:
+    """The gallery's people for a subject, moved into its geometry and away from whom it shows."""
+    return identities.search(
+        seed,
+        subject.looks,
+        condition=subject.face.geometry.condition,
+        embeddings=subject.embeddings,
+        candidates=candidates,
+    )
+
+
 class GalleryGenerator:
     """Chooses among generated people, moves one into the original's geometry, and renders them."""
 
@@ -58,13 +69,7 @@ class GalleryGenerator:
         self._identities, self._renderer, self._count = identities, renderer, candidates
 
     def search(self, subject: Subject, seed: bytes) -> Search:
-        return self._identities.search(
-            seed,
-            subject.looks,
-            condition=subject.face.geometry.condition,
-            embeddings=subject.embeddings,
-            candidates=self._count,
-        )
+        return among(self._identities, subject, seed, candidates=self._count)
 
     def render(self, candidate: VirtualIdentity, *, size: int) -> Image:
         return self._renderer.render(candidate.styles, size=size)

@@ -10,7 +10,7 @@ from backend import logs
 from backend.errors import IntakeError, LedgerError, QueueError, StorageError
 from backend.jobs import Jobs, PilotTask
 from backend.ledger.ledger import Ledger
-from backend.ledger.pilots import MOST_PHOTOS
+from backend.ledger.pilots import MOST_PHOTOS, UNDER_WAY, WRONG_SIZE
 from backend.ledger.records import Pilot
 from backend.storage import BlobStore
 
@@ -45,7 +45,7 @@ class Pilots:
         project, there = self.ledger.project(project_id), self.ledger.recoverable(project_id)
         problem = None
         if any(pilot.under_way for pilot in self.ledger.pilots(project_id, limit=1)):
-            problem = "a pilot is under way for this project; wait until it has ended"
+            problem = UNDER_WAY
         elif not there and project.policy.recovery == "none":
             problem = "the policy keeps nothing that leads back to an original, so there is nothing to measure against"
         elif not there:
@@ -60,7 +60,7 @@ class Pilots:
         if offer.problem is not None:
             raise IntakeError(offer.problem)
         if photos is not None and not 1 <= photos <= MOST_PHOTOS:
-            raise IntakeError(f"a pilot is of 1 to {MOST_PHOTOS} photos")
+            raise IntakeError(WRONG_SIZE)
         pilot = self.ledger.ask_pilot(project_id, size=photos or offer.usual, now=now)
         try:
             self.jobs.enqueue(PilotTask(pilot.pilot_id), queue="bulk")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.errors import ClaimLostError, LedgerError
@@ -21,9 +21,10 @@ from backend.ledger.tables import DiscardedBlobRow, PhotoRow, PilotPhotoRow, Pil
 
 MOST_PHOTOS: Final = 50
 _PILOTS = select(PilotRow.__table__)
-_UNDER_WAY = PilotRow.under_way.is_not(None)
+_IS_UNDER_WAY = PilotRow.under_way.is_not(None)
 _Candidate = tuple[str, str | None]  # photo and subject
-_THERE_IS_ONE = "a pilot is under way for this project; wait until it has ended"
+UNDER_WAY: Final = "a pilot is under way for this project; wait until it has ended"
+WRONG_SIZE: Final = f"a pilot is of 1 to {MOST_PHOTOS} photos"
 
 
 class Pilots(Book):
@@ -33,13 +34,13 @@ class Pilots(Book):
         """How many published photos keep what leads back to their original."""
         with reading(self.engine) as connection:
             rows.project(connection, project_id)
-            return len(_candidates(connection, project_id))
+            return connection.scalar(select(func.count()).select_from(_published(project_id).subquery())) or 0
 
     def ask_pilot(self, project_id: str, *, size: int, now: datetime) -> Pilot:
         """Draw up to `size` photos, 1 to MOST_PHOTOS. Raises `LedgerError` when there are none to draw or one of the
         project's pilots is under way."""
         if not 1 <= size <= MOST_PHOTOS:
-            raise LedgerError(f"a pilot is of 1 to {MOST_PHOTOS} photos")
+            raise LedgerError(WRONG_SIZE)
         try:
             with writing(self.engine) as connection:
                 rows.project(connection, project_id)
@@ -50,7 +51,7 @@ class Pilots(Book):
                 _insert(connection, pilot)
                 return pilot
         except IntegrityError:
-            raise LedgerError(_THERE_IS_ONE) from None
+            raise LedgerError(UNDER_WAY) from None
 
     def pilot(self, pilot_id: str) -> Pilot:
         """The pilot of this id. Raises `LedgerError` if there is none."""
@@ -132,7 +133,7 @@ class Pilots(Book):
         Raises `LedgerError` while it is under way."""
         with writing(self.engine) as connection:
             if _pilot(connection, pilot_id).under_way:
-                raise LedgerError(_THERE_IS_ONE)
+                raise LedgerError(UNDER_WAY)
             return discard(connection, PilotRow.pilot_id == pilot_id, now=now)
 
     def _pilot_step(self, pilot: Pilot, **values: Any) -> None:
@@ -178,7 +179,7 @@ def discard_with(connection: Connection, photo_ids: Collection[str], *, now: dat
 
 
 def _step(connection: Connection, pilot: Pilot, **values: Any) -> None:
-    same = PilotRow.pilot_id == pilot.pilot_id, PilotRow.attempts == pilot.attempts, _UNDER_WAY
+    same = PilotRow.pilot_id == pilot.pilot_id, PilotRow.attempts == pilot.attempts, _IS_UNDER_WAY
     if connection.execute(update(PilotRow).where(*same).values(**values)).rowcount != 1:
         raise ClaimLostError(f"pilot {pilot.pilot_id} is no longer in this worker's hands")
 
@@ -196,17 +197,22 @@ def _spread(items: Sequence[_Candidate], count: int) -> list[_Candidate]:
     return [items[place * len(items) // count] for place in range(count)]
 
 
-def _candidates(connection: Connection, project_id: str) -> list[_Candidate]:
-    """Published photos whose revision of the policy keeps a way back, oldest first."""
+def _published(project_id: str) -> Select[Any]:
+    """Published photos whose revision of the policy keeps a way back."""
     same = and_(PolicyRow.project_id == PhotoRow.project_id, PolicyRow.revision == PhotoRow.policy_revision)
     wanted = PhotoRow.project_id == project_id, PhotoRow.state == PhotoState.PUBLISHED, PolicyRow.recovery == "exact"
-    query = select(PhotoRow.photo_id, PhotoRow.subject_id).join(PolicyRow, same).where(*wanted).order_by(PhotoRow.seq)
-    return [(row.photo_id, row.subject_id) for row in connection.execute(query)]
+    return select(PhotoRow.photo_id, PhotoRow.subject_id).join(PolicyRow, same).where(*wanted)
+
+
+def _candidates(connection: Connection, project_id: str) -> list[_Candidate]:
+    """All of them, oldest first."""
+    found = connection.execute(_published(project_id).order_by(PhotoRow.seq))
+    return [(row.photo_id, row.subject_id) for row in found]
 
 
 def _free(now: datetime) -> ColumnElement[bool]:
     """Under way, and in nobody's hands."""
-    return and_(_UNDER_WAY, or_(PilotRow.claimed_until.is_(None), PilotRow.claimed_until <= now))
+    return and_(_IS_UNDER_WAY, or_(PilotRow.claimed_until.is_(None), PilotRow.claimed_until <= now))
 
 
 def _new(pilot_id: str, project_id: str, sample: Sequence[str], *, now: datetime) -> Pilot:
