@@ -197,7 +197,7 @@ def _spread(items: Sequence[_Candidate], count: int) -> list[_Candidate]:
     return [items[place * len(items) // count] for place in range(count)]
 
 
-def _published(project_id: str) -> Select[Any]:
+def _published(project_id: str) -> Select[str, str | None]:
     """Published photos whose revision of the policy keeps a way back."""
     same = and_(PolicyRow.project_id == PhotoRow.project_id, PolicyRow.revision == PhotoRow.policy_revision)
     wanted = PhotoRow.project_id == project_id, PhotoRow.state == PhotoState.PUBLISHED, PolicyRow.recovery == "exact"
