@@ -5,6 +5,8 @@ All arrays are crops of one size S; colours are float32 RGB in 0..1, masks and w
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -46,10 +48,11 @@ def match_chroma(generated: Floats, original: Floats, weight: Floats) -> Floats:
 
 
 def _chroma_spread(colours: Floats, weight: Floats) -> float:
-    chroma = colours - (colours @ LUMA)[..., None]
-    total = max(float(weight.sum()), 1e-6)
-    mean = (chroma * weight[..., None]).sum((0, 1)) / total
-    return float(np.sqrt((((chroma - mean) ** 2).sum(-1) * weight).sum() / total))
+    rows, weights = colours.reshape(-1, 3), weight.reshape(-1)  # products of matrices, not sums over a picture's axes
+    chroma = rows - (rows @ LUMA)[:, None]
+    total = max(float(weights.sum()), 1e-6)
+    apart = chroma - weights @ chroma / total
+    return math.sqrt(float(weights @ np.einsum("ij,ij->i", apart, apart)) / total)
 
 
 def soften(generated: Floats, original: Floats, weight: Floats) -> Floats:
